@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"onsale/internal/admin"
+	"onsale/internal/plan"
+	"onsale/plans"
+)
+
+type eventCmd struct {
+	Create createCmd `cmd:"" help:"Put an event on sale from a seating plan, in its lobby."`
+	List   listCmd   `cmd:"" help:"List the events."`
+	Open   openCmd   `cmd:"" help:"Open the sale: the line begins to move."`
+	Pause  pauseCmd  `cmd:"" help:"Stop the line. Those inside go on."`
+	Resume resumeCmd `cmd:"" help:"Let the line go on."`
+	Close  closeCmd  `cmd:"" help:"End the sale for good."`
+	Rate   rateCmd   `cmd:"" help:"Change the pace of admission."`
+}
+
+type createCmd struct {
+	ID            string        `arg:"" help:"The event's id: a-z, 0-9 and -."`
+	Plan          string        `required:"" placeholder:"FILE" help:"Seating plan in pretix's JSON format: a file, or one of ours: theatre, arena, stadium."`
+	Prices        string        `required:"" placeholder:"CATEGORY=MINOR,..." help:"Price of each category in minor units, like Stalls=8500,Balcony=4500."`
+	Name          string        `help:"What fans read; the plan's name where it is not given."`
+	Currency      string        `default:"eur" help:"ISO 4217."`
+	Rate          float64       `default:"10" help:"Fans admitted a second."`
+	OpensAt       time.Time     `name:"opens-at" format:"2006-01-02T15:04:05Z07:00" help:"When it opens by itself (RFC 3339); otherwise by hand."`
+	MaxSeats      int           `name:"max-seats" default:"8" help:"Seats that a session can hold at once."`
+	HoldTTL       time.Duration `name:"hold-ttl" default:"5m" help:"How long a fan has from hold to checkout."`
+	PaymentWindow time.Duration `name:"payment-window" default:"3m" help:"What a checkout extends the hold to, at least."`
+	Open          bool          `help:"Open it at once."`
+}
+
+func (c *createCmd) Run(e *env) error {
+	client, err := e.admin()
+	if err != nil {
+		return err
+	}
+	n, err := createEvent(e.ctx, client, *c)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "%s: %d seats, ", c.ID, n)
+	if c.Open {
+		fmt.Fprintln(e.out, "open")
+	} else {
+		fmt.Fprintf(e.out, "in its lobby; open it with `onsale event open %s`\n", c.ID)
+	}
+	return nil
+}
+
+// createEvent checks plan and prices here, so that what is wrong is told before anything is sent, and puts the
+// event on sale. It returns the number of seats.
+func createEvent(ctx context.Context, client admin.Client, c createCmd) (int, error) {
+	raw, err := readPlan(c.Plan)
+	if err != nil {
+		return 0, err
+	}
+	p, err := plan.Parse(bytes.NewReader(raw))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", c.Plan, err)
+	}
+	prices, err := plan.ParsePrices(c.Prices)
+	if err != nil {
+		return 0, fmt.Errorf("--prices: %w", err)
+	}
+	seats, err := p.Price(prices)
+	if err != nil {
+		return 0, fmt.Errorf("--prices: %w", err)
+	}
+	body := admin.CreateEvent{
+		ID: c.ID, Name: c.Name, Currency: c.Currency, Rate: c.Rate, MaxSeatsPerHold: c.MaxSeats, HoldTTLSeconds: int(c.HoldTTL / time.Second),
+		PaymentWindowSeconds: int(c.PaymentWindow / time.Second), Plan: json.RawMessage(raw), Prices: prices,
+	}
+	if !c.OpensAt.IsZero() {
+		body.OpensAt = &c.OpensAt
+	}
+	if err := client.Create(ctx, body); err != nil {
+		return 0, err
+	}
+	if c.Open {
+		return len(seats), client.Move(ctx, c.ID, "open")
+	}
+	return len(seats), nil
+}
+
+// readPlan reads a file, or one of the plans that come with the binary.
+func readPlan(name string) ([]byte, error) {
+	b, err := os.ReadFile(name)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return b, err
+	}
+	f, perr := plans.Open(name)
+	if perr != nil {
+		return nil, fmt.Errorf("there is no file %s, and no plan of that name: %w", name, perr)
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+type listCmd struct{}
+
+func (c *listCmd) Run(e *env) error {
+	client, err := e.admin()
+	if err != nil {
+		return err
+	}
+	all, err := client.List(e.ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "EVENT\tSTATE\tRATE/S\tSEATS\tNAME")
+	for _, x := range all {
+		fmt.Fprintf(w, "%s\t%s\t%g\t%d\t%s\n", x.EventID, x.State, x.Rate, x.Seats, x.Name)
+	}
+	return w.Flush()
+}
+
+// moving is the argument of the commands that move a sale.
+type moving struct {
+	ID string `arg:"" help:"The event."`
+}
+
+type (
+	openCmd   moving
+	pauseCmd  moving
+	resumeCmd moving
+	closeCmd  moving
+)
+
+func (c *openCmd) Run(e *env) error   { return e.move(c.ID, "open") }
+func (c *pauseCmd) Run(e *env) error  { return e.move(c.ID, "pause") }
+func (c *resumeCmd) Run(e *env) error { return e.move(c.ID, "resume") }
+func (c *closeCmd) Run(e *env) error  { return e.move(c.ID, "close") }
+
+func (e *env) move(eventID, verb string) error {
+	client, err := e.admin()
+	if err != nil {
+		return err
+	}
+	if err := client.Move(e.ctx, eventID, verb); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "%s: %s\n", eventID, verb)
+	return nil
+}
+
+type rateCmd struct {
+	ID   string  `arg:"" help:"The event."`
+	Rate float64 `arg:"" help:"Fans a second."`
+}
+
+func (c *rateCmd) Run(e *env) error {
+	client, err := e.admin()
+	if err != nil {
+		return err
+	}
+	if err := client.SetRate(e.ctx, c.ID, c.Rate); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "%s: %g fans a second\n", c.ID, c.Rate)
+	return nil
+}

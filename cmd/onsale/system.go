@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"onsale/internal/admin"
+	"onsale/internal/audit"
+	"onsale/internal/redis"
+	"onsale/internal/stripe"
+	"onsale/nats"
+	"onsale/store"
+)
+
+// setting is a value of the environment, or of the local system's file.
+func (e *env) setting(name string) (string, error) {
+	if v := os.Getenv(name); v != "" {
+		return v, nil
+	}
+	path := filepath.Join(e.cli.Data, "onsale.env")
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s is not set, and there is no local system in %s: start one with `onsale up`", name, e.cli.Data)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if k, v, ok := strings.Cut(lines.Text(), "="); ok && k == name {
+			return v, nil
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return "", err
+	}
+	return "", fmt.Errorf("%s is not set, neither in the environment nor in %s", name, path)
+}
+
+// settings reads several.
+func (e *env) settings(values map[string]*string) error {
+	var missing []error
+	for name, into := range values {
+		v, err := e.setting(name)
+		missing = append(missing, err)
+		*into = v
+	}
+	return errors.Join(missing...)
+}
+
+func (e *env) admin() (admin.Client, error) {
+	var c admin.Client
+	err := e.settings(map[string]*string{"ONSALE_ADMIN_URL": &c.URL, "ADMIN_TOKEN": &c.Token})
+	return c, err
+}
+
+// audit reads and compares everything.
+func (e *env) audit(settle time.Duration) (audit.Report, error) {
+	var natsURL, databaseURL, redisURL, stripeKey, stripeURL string
+	if err := e.settings(map[string]*string{"NATS_URL": &natsURL, "DATABASE_URL": &databaseURL, "REDIS_URL": &redisURL, "STRIPE_SECRET_KEY": &stripeKey}); err != nil {
+		return audit.Report{}, err
+	}
+	stripeURL, _ = e.setting("STRIPE_API_URL") // unset with a real account
+	n, err := nats.Connect(nats.Config{URL: natsURL, Name: "onsale-audit", Log: e.log})
+	if err != nil {
+		return audit.Report{}, err
+	}
+	defer n.Close()
+	s, err := store.Open(e.ctx, databaseURL, 4, time.Now)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	defer s.Close()
+	r, err := redis.Open(redisURL)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	defer r.Close()
+	return audit.Run(e.ctx, audit.Deps{
+		Books: s, Seats: r, Streams: n, Settle: settle, Now: time.Now,
+		Intents: stripe.New(stripe.Config{SecretKey: stripeKey, APIURL: stripeURL, Timeout: 30 * time.Second}),
+	})
+}

@@ -1,0 +1,147 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"onsale/internal/sale"
+)
+
+// Version of the JSON messages. A reader takes its own version and older ones.
+const Version = 1
+
+// CheckoutRequested is the command to charge a hold and sell its seats. Its message id is the order's id.
+type CheckoutRequested struct {
+	V             int              `json:"v"`
+	OrderID       uuid.UUID        `json:"order_id"`
+	EventID       string           `json:"event_id"`
+	Session       sale.SessionHash `json:"session"`
+	HoldID        uuid.UUID        `json:"hold_id"`
+	Seats         []string         `json:"seats"`
+	Amount        int64            `json:"amount"` // minor units
+	Currency      string           `json:"currency"`
+	PaymentMethod string           `json:"payment_method"`
+	RequestHash   []byte           `json:"request_hash"`
+	RequestedAt   time.Time        `json:"requested_at"`
+}
+
+// PaymentOutcome is what became of an attempt; it is the last token of its subject.
+type PaymentOutcome string
+
+const (
+	PaymentAuthorized     PaymentOutcome = "authorized"
+	PaymentDeclined       PaymentOutcome = "declined"
+	PaymentActionRequired PaymentOutcome = "action_required"
+	PaymentCanceled       PaymentOutcome = "canceled"
+	PaymentCaptured       PaymentOutcome = "captured"
+)
+
+// Payment tells what became of a payment attempt.
+type Payment struct {
+	V         int            `json:"v"`
+	Outcome   PaymentOutcome `json:"outcome"`
+	AttemptID uuid.UUID      `json:"attempt_id"`
+	OrderID   uuid.UUID      `json:"order_id"`
+	EventID   string         `json:"event_id"`
+	HoldID    uuid.UUID      `json:"hold_id"`
+	Seats     []string       `json:"seats"`
+	IntentID  string         `json:"intent_id,omitempty"`
+	Amount    int64          `json:"amount"`
+	Currency  string         `json:"currency"`
+	Reason    string         `json:"reason,omitempty"`
+	At        time.Time      `json:"at"`
+}
+
+// OrderOutcome is what became of an order; it is the last token of its subject.
+type OrderOutcome string
+
+const (
+	OrderConfirmed OrderOutcome = "confirmed"
+	OrderRejected  OrderOutcome = "rejected"
+	OrderVoided    OrderOutcome = "voided"
+)
+
+// Order tells what became of an order, with what its readers need to act without asking Postgres.
+type Order struct {
+	V         int          `json:"v"`
+	Outcome   OrderOutcome `json:"outcome"`
+	OrderID   uuid.UUID    `json:"order_id"`
+	EventID   string       `json:"event_id"`
+	HoldID    uuid.UUID    `json:"hold_id"`
+	Seats     []string     `json:"seats"`
+	AttemptID uuid.UUID    `json:"attempt_id"`
+	IntentID  string       `json:"intent_id"`
+	Amount    int64        `json:"amount"`
+	Currency  string       `json:"currency"`
+	Reason    string       `json:"reason,omitempty"`
+	At        time.Time    `json:"at"`
+}
+
+// StripeEvent is a webhook event whose signature was verified at the door. It names what changed; the worker
+// asks Stripe for the truth, so neither order nor age of an event matters.
+type StripeEvent struct {
+	V         int       `json:"v"`
+	ID        string    `json:"id"`
+	Type      string    `json:"type"`
+	Created   time.Time `json:"created"`
+	IntentID  string    `json:"intent_id,omitempty"`
+	AttemptID string    `json:"attempt_id,omitempty"` // from the intent's metadata
+}
+
+// Admission is one record of an event's admission log: everyone whose place is below Serving may come in.
+// Prev is the SHA-256 of the record before, as it was written, so that the log can't be changed in the middle.
+type Admission struct {
+	V       int        `json:"v"`
+	EventID string     `json:"event_id"`
+	N       uint64     `json:"n"` // 1 for the first record
+	State   sale.State `json:"state"`
+	Serving uint64     `json:"serving"`
+	Rate    float64    `json:"rate"` // fans a second
+	Reason  string     `json:"reason"`
+	// PacedTo is up to when the rate has been used: a later record admits at most Rate times the time since.
+	PacedTo time.Time `json:"paced_to"`
+	At      time.Time `json:"at"`
+	Prev    string    `json:"prev"` // hex; empty for the first record
+}
+
+// DeadLetter is a message that no retry will mend, kept until an operator decides.
+type DeadLetter struct {
+	V        int       `json:"v"`
+	Stream   string    `json:"stream"`
+	Sequence uint64    `json:"sequence"`
+	Subject  string    `json:"subject"`
+	Consumer string    `json:"consumer"`
+	Reason   string    `json:"reason"`
+	Data     []byte    `json:"data"`
+	At       time.Time `json:"at"`
+}
+
+// Encode writes a message. The messages of this package always encode.
+func Encode(m any) []byte {
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", m, err))
+	}
+	return b
+}
+
+// Decode reads a JSON message of this package. What it can't read is Invalid: no retry will mend it.
+func Decode[M any](data []byte) (M, error) {
+	var m M
+	var head struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return m, sale.Errorf(sale.Invalid, "bad_message", "not JSON").Because(err)
+	}
+	if head.V < 1 || head.V > Version {
+		return m, sale.Errorf(sale.Invalid, "bad_message_version", "message version %d, this binary reads 1 to %d", head.V, Version)
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, sale.Errorf(sale.Invalid, "bad_message", "not a %T", m).Because(err)
+	}
+	return m, nil
+}

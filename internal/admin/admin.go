@@ -1,0 +1,183 @@
+// Package admin is the operators' half of HTTP: creating sales, opening, pacing, pausing and closing them. It is
+// mounted on the operations listener of the api, behind a token, and never on the public one.
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"onsale/internal/plan"
+	"onsale/internal/problem"
+	"onsale/internal/sale"
+)
+
+// Catalog is what is on sale.
+type Catalog interface {
+	CreateEvent(ctx context.Context, e sale.Event, seats []sale.Seat) error
+	Events(ctx context.Context) ([]sale.Event, error)
+	MoveSale(ctx context.Context, eventID string, to sale.State) error
+	SetRate(ctx context.Context, eventID string, rate float64) error
+}
+
+// Deps are what the routes need of the world.
+type Deps struct {
+	Token   string // the operator's secret
+	Catalog Catalog
+	Line    func(ctx context.Context, eventID string) error // makes an event's line
+}
+
+// Mount adds the routes below /admin.
+func Mount(app fiber.Router, d Deps) {
+	r := app.Group("/admin", d.authorize)
+	r.Get("/events", d.list)
+	r.Post("/events", d.create)
+	r.Put("/events/:event/rate", d.rate)
+	for verb, state := range map[string]sale.State{"open": sale.Open, "resume": sale.Open, "pause": sale.Paused, "close": sale.Closed} {
+		r.Post("/events/:event/"+verb, func(c *fiber.Ctx) error {
+			if err := d.Catalog.MoveSale(c.UserContext(), c.Params("event"), state); err != nil {
+				return err
+			}
+			return c.JSON(fiber.Map{"event_id": c.Params("event"), "state": state})
+		})
+	}
+}
+
+func (d Deps) authorize(c *fiber.Ctx) error {
+	_, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(d.Token))
+	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return sale.Errorf(sale.Unauthorized, "bad_admin_token", "the operator's token is missing or wrong")
+	}
+	return c.Next()
+}
+
+// CreateEvent is the body of POST /admin/events. Zero values take the defaults.
+type CreateEvent struct {
+	ID                   string           `json:"id"`
+	Name                 string           `json:"name"`
+	Currency             string           `json:"currency"`
+	Rate                 float64          `json:"rate"` // fans a second
+	OpensAt              *time.Time       `json:"opens_at,omitempty"`
+	MaxSeatsPerHold      int              `json:"max_seats_per_hold,omitempty"`
+	HoldTTLSeconds       int              `json:"hold_ttl_seconds,omitempty"`
+	PaymentWindowSeconds int              `json:"payment_window_seconds,omitempty"`
+	Plan                 json.RawMessage  `json:"plan"`
+	Prices               map[string]int64 `json:"prices"` // category to minor units
+}
+
+// Defaults of an event.
+const (
+	DefaultMaxSeats      = 8
+	DefaultHoldTTL       = 5 * time.Minute
+	DefaultPaymentWindow = 3 * time.Minute
+	maxRate              = 1e6
+)
+
+var currency = regexp.MustCompile(`^[a-z]{3}$`)
+
+func (d Deps) create(c *fiber.Ctx) error {
+	req, err := problem.Body[CreateEvent](c)
+	if err != nil {
+		return err
+	}
+	e, seats, err := req.event()
+	if err != nil {
+		return sale.Errorf(sale.Invalid, "bad_event", "%s", err)
+	}
+	// The line first: an event that fans can find must have one, and a line without an event harms nobody.
+	if err := d.Line(c.UserContext(), e.ID); err != nil {
+		return err
+	}
+	if err := d.Catalog.CreateEvent(c.UserContext(), e, seats); err != nil {
+		return err
+	}
+	return c.Status(fiber.StatusCreated).JSON(fiber.Map{"event_id": e.ID, "state": sale.Lobby, "seats": len(seats)})
+}
+
+// event checks all of the request and says all that is wrong with it.
+func (r CreateEvent) event() (sale.Event, []sale.Seat, error) {
+	var wrong []error
+	refuse := func(bad bool, what string) {
+		if bad {
+			wrong = append(wrong, errors.New(what))
+		}
+	}
+	e := sale.Event{ID: r.ID, Name: r.Name, Currency: strings.ToLower(r.Currency), Rate: r.Rate, Rules: sale.Rules{
+		MaxSeatsPerHold: orElse(r.MaxSeatsPerHold, DefaultMaxSeats),
+		HoldTTL:         time.Duration(orElse(r.HoldTTLSeconds, int(DefaultHoldTTL/time.Second))) * time.Second,
+		PaymentWindow:   time.Duration(orElse(r.PaymentWindowSeconds, int(DefaultPaymentWindow/time.Second))) * time.Second,
+	}}
+	if err := sale.CheckEventID(e.ID); err != nil {
+		wrong = append(wrong, err)
+	}
+	refuse(!currency.MatchString(e.Currency), "currency must be an ISO 4217 code like eur")
+	refuse(!(e.Rate > 0 && e.Rate <= maxRate) || math.IsNaN(e.Rate), "rate must be above 0 and at most 1000000 fans a second")
+	refuse(e.Rules.MaxSeatsPerHold < 1 || e.Rules.MaxSeatsPerHold > 100, "max_seats_per_hold must be 1 to 100")
+	refuse(e.Rules.HoldTTL < time.Second || e.Rules.HoldTTL > time.Hour, "hold_ttl_seconds must be 1 to 3600")
+	refuse(e.Rules.PaymentWindow < time.Second || e.Rules.PaymentWindow > time.Hour, "payment_window_seconds must be 1 to 3600")
+	if r.OpensAt != nil {
+		e.OpensAt = *r.OpensAt
+	}
+	p, err := plan.Parse(bytes.NewReader(r.Plan))
+	if err != nil {
+		return e, nil, errors.Join(append(wrong, err)...)
+	}
+	if e.Name == "" {
+		e.Name = p.Name
+	}
+	refuse(e.Name == "", "the event has no name, and neither has its plan")
+	priced, err := p.Price(r.Prices)
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	seats := make([]sale.Seat, len(priced))
+	for i, t := range priced {
+		seats[i] = sale.Seat{ID: t.ID, Zone: t.Zone, Row: t.Row, Number: t.Number, Category: t.Category, Price: t.Price, X: t.X, Y: t.Y}
+	}
+	return e, seats, errors.Join(wrong...)
+}
+
+func orElse(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+func (d Deps) list(c *fiber.Ctx) error {
+	all, err := d.Catalog.Events(c.UserContext())
+	if err != nil {
+		return err
+	}
+	out := make([]fiber.Map, len(all))
+	for i, e := range all {
+		out[i] = fiber.Map{"event_id": e.ID, "name": e.Name, "state": e.State, "rate": e.Rate, "seats": e.Seats, "currency": e.Currency}
+	}
+	return c.JSON(fiber.Map{"events": out})
+}
+
+func (d Deps) rate(c *fiber.Ctx) error {
+	req, err := problem.Body[struct {
+		Rate float64 `json:"rate"`
+	}](c)
+	if err != nil {
+		return err
+	}
+	if !(req.Rate > 0 && req.Rate <= maxRate) {
+		return sale.Errorf(sale.Invalid, "bad_rate", "rate must be above 0 and at most 1000000 fans a second")
+	}
+	if err := d.Catalog.SetRate(c.UserContext(), c.Params("event"), req.Rate); err != nil {
+		return err
+	}
+	return c.JSON(fiber.Map{"event_id": c.Params("event"), "rate": req.Rate})
+}

@@ -1,0 +1,195 @@
+// Package admitter is the service that moves the lines: it appends to each event's admission log at the pace
+// the operator set. Every append is conditional on the last record, and the pace is spent from that record, so
+// any number of admitters may run: together they admit no faster than one, one that was paused can't advance
+// what others have moved, and when one ends the rest go on at once.
+package admitter
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"onsale/events"
+	"onsale/internal/line"
+	"onsale/internal/sale"
+)
+
+// Controls says what the operator wants of each event.
+type Controls interface {
+	Controls(ctx context.Context) (map[string]line.Control, error)
+}
+
+// Log is the streams: the lines to be read and the admissions to be appended to.
+type Log interface {
+	Follow(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) error
+	Last(ctx context.Context, stream, subject string) (events.Message, bool, error)
+	Publish(ctx context.Context, out events.Outgoing) (events.Ack, error)
+}
+
+// Deps are what the service needs of the world.
+type Deps struct {
+	Controls Controls
+	Streams  Log
+	Tick     time.Duration // how often a line is moved; 100 ms is good
+	Refresh  time.Duration // how often the operator's wishes are read
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Run moves all lines until ctx ends.
+func Run(ctx context.Context, d Deps) error {
+	m := &manager{Deps: d, gates: map[string]*gate{}}
+	defer m.running.Wait()
+	refresh := time.NewTicker(d.Refresh)
+	defer refresh.Stop()
+	for {
+		if err := m.refresh(ctx); err != nil && ctx.Err() == nil {
+			d.Log.Warn("read controls; the lines go on as they were told last", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-refresh.C:
+		}
+	}
+}
+
+// manager has a gate for each event.
+type manager struct {
+	Deps
+	gates   map[string]*gate
+	running sync.WaitGroup
+}
+
+func (m *manager) refresh(ctx context.Context) error {
+	controls, err := m.Controls.Controls(ctx)
+	if err != nil {
+		return err
+	}
+	for id, want := range controls {
+		g, known := m.gates[id]
+		if !known {
+			g = &gate{Deps: m.Deps, eventID: id, joined: line.NewIndex(), log: m.Log.With("event_id", id)}
+			m.gates[id] = g
+		}
+		g.want.Lock()
+		g.control = want
+		g.want.Unlock()
+		if !known {
+			m.running.Go(func() { g.run(ctx) })
+		}
+	}
+	return nil
+}
+
+// gate moves one event's line.
+type gate struct {
+	Deps
+	eventID string
+	joined  *line.Index
+	log     *slog.Logger
+
+	want    sync.Mutex
+	control line.Control
+
+	last     *events.Admission
+	written  []byte // last, as it was written
+	sequence uint64 // where last stands in ADMISSIONS
+}
+
+func (g *gate) run(ctx context.Context) {
+	var following sync.WaitGroup
+	defer following.Wait()
+	following.Go(func() { g.follow(ctx) })
+	tick := time.NewTicker(g.Tick)
+	defer tick.Stop()
+	reload := true
+	for {
+		if reload {
+			if err := g.load(ctx); err != nil && ctx.Err() == nil {
+				g.log.Warn("read the last admission", "error", err)
+			} else {
+				reload = false
+			}
+		}
+		if !reload {
+			if err := g.step(ctx); err != nil && ctx.Err() == nil {
+				// Another admitter was faster, or the append's outcome is unknown: the log knows.
+				reload = true
+				if sale.CodeOf(err) != "fenced" {
+					g.log.Warn("append admission", "error", err)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// follow counts the line's joins, from headers alone.
+func (g *gate) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := g.Streams.Follow(ctx, events.Follow{Stream: events.Line(g.eventID), HeadersOnly: true}, func() {}, func(m events.Message) {
+			joins, err := strconv.Atoi(m.Header[events.HeaderJoinCount])
+			if err != nil || joins < 0 {
+				g.log.Error("a chunk without its count", "stream_seq", m.Sequence)
+				joins = 0
+			}
+			g.joined.Apply(m.Sequence, joins)
+		})
+		if err != nil && ctx.Err() == nil {
+			g.log.Warn("follow the line", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// load reads the last record of the log.
+func (g *gate) load(ctx context.Context) error {
+	m, found, err := g.Streams.Last(ctx, events.Admissions, events.AdmissionSubject(g.eventID))
+	if err != nil {
+		return err
+	}
+	g.last, g.written, g.sequence = nil, nil, 0
+	if !found {
+		return nil
+	}
+	a, err := events.Decode[events.Admission](m.Data)
+	if err != nil {
+		return fmt.Errorf("read admission at %d: %w", m.Sequence, err)
+	}
+	g.last, g.written, g.sequence = &a, m.Data, m.Sequence
+	return nil
+}
+
+// step appends the record that is due, if one is.
+func (g *gate) step(ctx context.Context) error {
+	g.want.Lock()
+	want := g.control
+	g.want.Unlock()
+	next, due := line.Next(g.last, g.written, g.eventID, want, g.joined.Joined(), g.Now())
+	if !due {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	data := events.Encode(next)
+	ack, err := g.Streams.Publish(bounded, events.Outgoing{Subject: events.AdmissionSubject(g.eventID), Data: data, ExpectLast: &g.sequence})
+	if err != nil {
+		return err
+	}
+	g.last, g.written, g.sequence = &next, data, ack.Sequence
+	if next.Reason != "admitted" {
+		g.log.Info("line", "state", next.State, "reason", next.Reason, "rate", next.Rate, "serving", next.Serving)
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"onsale/events"
+	"onsale/internal/problem"
+	"onsale/internal/sale"
+)
+
+type checkoutRequest struct {
+	Payment struct {
+		PaymentMethod string `json:"payment_method"`
+	} `json:"payment"`
+	IdempotencyKey string `json:"idempotency_key"`
+}
+
+var (
+	paymentMethod  = regexp.MustCompile(`^pm_[A-Za-z0-9_]{1,250}$`)
+	idempotencyKey = regexp.MustCompile(`^[!-~]{1,255}$`)
+)
+
+func (r checkoutRequest) check() error {
+	if !paymentMethod.MatchString(r.Payment.PaymentMethod) {
+		return sale.Errorf(sale.Invalid, "bad_payment_method", "payment.payment_method must be the id of a Stripe payment method, pm_...")
+	}
+	if !idempotencyKey.MatchString(r.IdempotencyKey) {
+		return sale.Errorf(sale.Invalid, "bad_idempotency_key", "idempotency_key must have 1 to 255 printable characters without spaces")
+	}
+	return nil
+}
+
+// errKeyReused is the same idempotency key with another body.
+var errKeyReused = sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "the idempotency key was used for another request")
+
+// postCheckout accepts a checkout: 202 once the command is durable in CHECKOUTS. The same request again, at any
+// time and on any node, finds the same order.
+func (s *server) postCheckout(c *fiber.Ctx) error {
+	req, err := problem.Body[checkoutRequest](c)
+	if err != nil {
+		return err
+	}
+	if err := req.check(); err != nil {
+		return err
+	}
+	o, session, err := s.inside(c, "", c.Get(sessionHeader))
+	if err != nil {
+		return err
+	}
+	holdID, err := uuid.Parse(c.Params("hold"))
+	if err != nil {
+		return sale.ErrNoHold
+	}
+	ctx := c.UserContext()
+	order := sale.OrderID(o.event.ID, session, req.IdempotencyKey)
+	request := sale.RequestHash(holdID, req.Payment.PaymentMethod)
+	found, known, err := s.findOrder(ctx, order)
+	if err != nil {
+		return err
+	}
+	if known && !bytes.Equal(found.RequestHash[:], request[:]) {
+		return errKeyReused
+	}
+	if !known {
+		if found, err = s.accept(ctx, o, session, holdID, order, request, req.Payment.PaymentMethod); err != nil {
+			return err
+		}
+	}
+	if found, err = s.await(c, found); err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderLocation, "/v1/orders/"+order.String())
+	return c.Status(fiber.StatusAccepted).JSON(describeOrder(found, true))
+}
+
+// accept binds the hold to the order, stores the command, and remembers that it was accepted.
+func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash, holdID, order uuid.UUID, request [32]byte, method string) (sale.Order, error) {
+	h, err := s.Holds.Find(ctx, o.event.ID, holdID)
+	if err == nil && h.Session != session {
+		err = sale.ErrNoHold
+	}
+	if err != nil {
+		return sale.Order{}, err
+	}
+	if err := s.bind(ctx, o, h, order, request); err != nil {
+		return sale.Order{}, err
+	}
+	amount, err := o.price(h.Seats)
+	if err != nil {
+		return sale.Order{}, err
+	}
+	ack, err := s.Streams.Publish(ctx, events.Outgoing{
+		Subject: events.CheckoutSubject(o.event.ID), ID: order.String(),
+		Data: events.Encode(events.CheckoutRequested{
+			V: events.Version, OrderID: order, EventID: o.event.ID, Session: session, HoldID: h.ID, Seats: h.Seats, Amount: amount,
+			Currency: o.event.Currency, PaymentMethod: method, RequestHash: request[:], RequestedAt: s.Now().UTC(),
+		}),
+	})
+	if err != nil {
+		return sale.Order{}, err
+	}
+	if ack.Duplicate {
+		if err := s.sameRequest(ctx, ack.Sequence, request); err != nil {
+			return sale.Order{}, err
+		}
+	}
+	accepted := sale.Accepted{EventID: o.event.ID, Session: session, RequestHash: request[:], Seats: h.Seats, Amount: amount, Currency: o.event.Currency}
+	if err := s.Memory.Accept(ctx, order, accepted); err != nil {
+		// The command is durable and will be worked on: only a look at the order before that will not find it.
+		s.Log.Warn("remember accepted checkout", "order_id", order, "error", err)
+	}
+	return processing(order, accepted), nil
+}
+
+// bind takes the hold for this order. A hold whose earlier order failed to be paid may be tried again.
+func (s *server) bind(ctx context.Context, o *onSale, h sale.Hold, order uuid.UUID, request [32]byte) error {
+	err := s.Holds.Bind(ctx, h, order, request, o.event.Rules.PaymentWindow, "")
+	if sale.CodeOf(err) != "checkout_in_progress" {
+		return err
+	}
+	earlier, perr := uuid.Parse(h.Order)
+	if perr != nil {
+		return err
+	}
+	before, oerr := s.Catalog.Order(ctx, earlier)
+	if oerr != nil || before.Status != sale.PaymentFailed {
+		return err
+	}
+	return s.Holds.Bind(ctx, h, order, request, o.event.Rules.PaymentWindow, h.Order)
+}
+
+// sameRequest compares with the command that was stored first under the same id.
+func (s *server) sameRequest(ctx context.Context, sequence uint64, request [32]byte) error {
+	m, err := s.Streams.Read(ctx, events.Checkouts, sequence)
+	if err != nil {
+		return sale.Errorf(sale.Unavailable, "broker_unavailable", "the stream could not be read; try again").Because(err)
+	}
+	first, err := events.Decode[events.CheckoutRequested](m.Data)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(first.RequestHash, request[:]) {
+		return errKeyReused
+	}
+	return nil
+}
+
+func processing(id uuid.UUID, a sale.Accepted) sale.Order {
+	o := sale.Order{ID: id, EventID: a.EventID, Session: a.Session, Seats: a.Seats, Amount: a.Amount, Currency: a.Currency, Status: sale.Processing}
+	copy(o.RequestHash[:], a.RequestHash)
+	return o
+}
+
+// findOrder looks in Postgres, and among the accepted checkouts that no worker has begun.
+func (s *server) findOrder(ctx context.Context, id uuid.UUID) (sale.Order, bool, error) {
+	o, err := s.Catalog.Order(ctx, id)
+	if err == nil {
+		return o, true, nil
+	}
+	if sale.KindOf(err) != sale.NotFound {
+		return sale.Order{}, false, err
+	}
+	a, ok, err := s.Memory.Accepted(ctx, id)
+	if err != nil {
+		// Redis is away. The streams and Postgres still keep a retry from becoming a second order.
+		s.Log.Warn("find accepted checkout", "order_id", id, "error", err)
+		return sale.Order{}, false, nil
+	}
+	return processing(id, a), ok, nil
+}
+
+func (s *server) getOrder(c *fiber.Ctx) error {
+	id, err := uuid.Parse(c.Params("order"))
+	if err != nil {
+		return errNoOrder
+	}
+	o, known, err := s.findOrder(c.UserContext(), id)
+	if err != nil {
+		return err
+	}
+	session := c.Get(sessionHeader)
+	owner := session != "" && known && sale.HashSession(o.EventID, session) == o.Session
+	if !known || session != "" && !owner {
+		return errNoOrder
+	}
+	if o, err = s.await(c, o); err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	return c.JSON(describeOrder(o, owner))
+}
+
+var errNoOrder = sale.Errorf(sale.NotFound, "order_not_found", "there is no such order")
+
+// describeOrder is an order as its buyer sees it. The client secret is for the page of the session that bought.
+func describeOrder(o sale.Order, owner bool) fiber.Map {
+	m := fiber.Map{"order_id": o.ID, "status": o.Status, "seats": o.Seats, "amount": o.Amount, "currency": o.Currency}
+	if o.Reason != "" {
+		m["reason"] = o.Reason
+	}
+	if owner && o.ClientSecret != "" {
+		m["client_secret"] = o.ClientSecret
+	}
+	return m
+}
+
+// The bounds of waiting for an outcome.
+const (
+	maxWait   = 30 * time.Second
+	waitCheck = 2 * time.Second // Postgres is read so often even when nothing was told
+)
+
+// await waits as long as the caller's Prefer header says for an order to be decided.
+func (s *server) await(c *fiber.Ctx, o sale.Order) (sale.Order, error) {
+	limit := preferredWait(c.Get("Prefer"))
+	if limit == 0 || o.Status != sale.Processing {
+		return o, nil
+	}
+	c.Set("Preference-Applied", "wait="+strconv.Itoa(int(limit/time.Second)))
+	woken, forget := s.orders.add(o.ID)
+	defer forget()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	check := time.NewTicker(waitCheck)
+	defer check.Stop()
+	for {
+		found, known, err := s.findOrder(c.UserContext(), o.ID)
+		if err != nil {
+			return o, err
+		}
+		if known && found.Status != sale.Processing {
+			return found, nil
+		}
+		select {
+		case <-woken:
+		case <-check.C:
+		case <-deadline.C:
+			return o, nil
+		case <-s.life.Done():
+			return o, nil // this node is going: the caller polls another
+		}
+	}
+}
+
+// preferredWait reads RFC 7240's wait, in seconds; 0 for none.
+func preferredWait(header string) time.Duration {
+	for p := range strings.SplitSeq(header, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if n, err := strconv.Atoi(strings.TrimSpace(value)); strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil && n > 0 {
+			return min(time.Duration(min(n, 3600))*time.Second, maxWait)
+		}
+	}
+	return 0
+}

@@ -1,0 +1,235 @@
+package api
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"onsale/events"
+	"onsale/internal/batch"
+	"onsale/internal/line"
+	"onsale/internal/pass"
+	"onsale/internal/problem"
+	"onsale/internal/sale"
+)
+
+// joinGroup bounds the chunks: several in flight, so that the stream's fsync is shared and never waited for
+// by all at once.
+func joinGroup(maxChunk int) batch.Config {
+	cfg := batch.Config{MaxItems: maxChunk, MaxInFlight: 4, MaxQueue: 64 << 10, Timeout: 10 * time.Second}
+	if maxChunk == 1 {
+		cfg.MaxInFlight = 256 // one message a join, as many at once as there are callers
+	}
+	return cfg
+}
+
+// memoryLimit is how long a join waits for Redis to say whether the session has a place. The line goes on
+// without an answer: the stream is the truth.
+const memoryLimit = 500 * time.Millisecond
+
+// join gives sessions their places: the one they have, or one in the next chunk.
+func (s *sales) join(ctx context.Context, o *onSale, sessions []sale.SessionHash) ([]line.Ticket, error) {
+	tickets := make([]line.Ticket, len(sessions))
+	has := make([]bool, len(sessions))
+	recall, cancel := context.WithTimeout(ctx, memoryLimit)
+	known, err := s.Places.Recall(recall, o.event.ID, sessions)
+	cancel()
+	if err != nil {
+		placesFailed.Inc()
+	}
+	for i := range known {
+		if known[i] != nil {
+			tickets[i], has[i] = *known[i], true
+		}
+	}
+	index := map[sale.SessionHash]uint32{} // in the chunk; a session that stands twice in a batch joins once
+	var chunk []sale.SessionHash
+	for i, session := range sessions {
+		if _, twice := index[session]; !has[i] && !twice {
+			index[session] = uint32(len(chunk))
+			chunk = append(chunk, session)
+		}
+	}
+	var sequence uint64
+	if len(chunk) > 0 {
+		if sequence, err = s.publishChunk(ctx, o, chunk); err != nil {
+			return nil, err
+		}
+		fresh := s.remember(ctx, o, sequence, chunk)
+		for i, session := range sessions {
+			if !has[i] {
+				tickets[i] = fresh[index[session]]
+			}
+		}
+	}
+	for i := range tickets {
+		tickets[i].Epoch = o.epoch
+		sequence = max(sequence, tickets[i].Sequence)
+	}
+	if err := o.line.WaitFor(ctx, sequence); err != nil {
+		return nil, sale.Errorf(sale.Unavailable, "line_behind", "the line is being read; try again").Because(err)
+	}
+	return tickets, nil
+}
+
+func (s *sales) publishChunk(ctx context.Context, o *onSale, chunk []sale.SessionHash) (uint64, error) {
+	ack, err := s.Streams.Publish(ctx, events.Outgoing{
+		Subject: events.JoinedSubject(o.event.ID), ID: uuid.NewString(),
+		Header: map[string]string{events.HeaderJoinCount: strconv.Itoa(len(chunk))}, Data: events.EncodeChunk(chunk),
+	})
+	if err == nil {
+		chunkSize.Observe(float64(len(chunk)))
+	}
+	return ack.Sequence, err
+}
+
+// remember stores the places of a chunk and returns the one that counts for each session: another node may
+// have been faster with the same session.
+func (s *sales) remember(ctx context.Context, o *onSale, sequence uint64, chunk []sale.SessionHash) []line.Ticket {
+	tickets := make([]line.Ticket, len(chunk))
+	for i, session := range chunk {
+		tickets[i] = line.Ticket{Sequence: sequence, Index: uint32(i), Session: session}
+	}
+	bounded, cancel := context.WithTimeout(ctx, memoryLimit)
+	defer cancel()
+	lowest, err := s.Places.Remember(bounded, o.event.ID, tickets)
+	if err != nil {
+		placesFailed.Inc()
+		return tickets
+	}
+	return lowest
+}
+
+type joinRequest struct {
+	Session string `json:"session"`
+}
+
+// standing is the answer to a join and to a poll.
+type standing struct {
+	Ticket        string     `json:"ticket,omitempty"`
+	State         string     `json:"state"`
+	Position      *uint64    `json:"position"`
+	ETA           *int64     `json:"eta"`
+	ETALow        *int64     `json:"eta_low"`
+	ETAHigh       *int64     `json:"eta_high"`
+	PollAfterMS   int64      `json:"poll_after_ms"`
+	Reason        string     `json:"reason,omitempty"`
+	Pass          string     `json:"pass,omitempty"`
+	PassExpiresAt *time.Time `json:"pass_expires_at,omitempty"`
+}
+
+func (s *server) postJoin(c *fiber.Ctx) error {
+	o, err := s.sales.find(c.UserContext(), c.Params("event"))
+	if err != nil {
+		return err
+	}
+	req, err := problem.Body[joinRequest](c)
+	if err != nil {
+		return err
+	}
+	if err := sale.CheckSession(req.Session); err != nil {
+		return err
+	}
+	if s.sales.admission(o.event.ID).State == sale.Closed {
+		return sale.Errorf(sale.Conflict, "sale_closed", "the sale is over")
+	}
+	t, err := o.joins.Do(c.UserContext(), sale.HashSession(o.event.ID, req.Session))
+	if err != nil {
+		return err
+	}
+	answer, err := s.stand(o, t)
+	if err != nil {
+		return err
+	}
+	answer.Ticket = s.Tickets.Sign(o.event.ID, t)
+	answer.Pass, answer.PassExpiresAt = "", nil // a pass comes with a poll
+	return c.Status(fiber.StatusCreated).JSON(answer)
+}
+
+func (s *server) getPosition(c *fiber.Ctx) error {
+	o, err := s.sales.find(c.UserContext(), c.Params("event"))
+	if err != nil {
+		return err
+	}
+	t, err := s.Tickets.Verify(o.event.ID, bearer(c))
+	if err != nil {
+		return err
+	}
+	if t.Epoch != o.epoch {
+		return line.ErrBadTicket
+	}
+	answer, err := s.stand(o, t)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	return c.JSON(answer)
+}
+
+// stand says how a ticket stands now, from memory alone.
+func (s *server) stand(o *onSale, t line.Ticket) (standing, error) {
+	arrival, ok := o.line.Arrival(t.Sequence, t.Index)
+	if !ok {
+		return standing{}, sale.Errorf(sale.Unavailable, "line_behind", "this node is still reading the line; try again")
+	}
+	st := line.Stand(arrival, s.sales.admission(o.event.ID))
+	answer := standing{State: st.State, Position: st.Position, ETA: st.ETA, ETALow: st.ETA, ETAHigh: st.ETA, Reason: st.Reason, PollAfterMS: st.PollIn.Milliseconds()}
+	if st.State == line.Admitted {
+		token, expires, err := s.Passes.Issue(o.event.ID, t.Session)
+		if err != nil {
+			return standing{}, err
+		}
+		answer.Pass, answer.PassExpiresAt = token, &expires
+	}
+	return answer, nil
+}
+
+func (s *server) getQueue(c *fiber.Ctx) error {
+	o, err := s.sales.find(c.UserContext(), c.Params("event"))
+	if err != nil {
+		return err
+	}
+	a := s.sales.admission(o.event.ID)
+	_, sold := s.sales.soldOf(o.event.ID, nil)
+	c.Set(fiber.HeaderCacheControl, "public, max-age=1")
+	return c.JSON(fiber.Map{
+		"state": a.State, "opens_at": opensAt(o.event), "serving": a.Serving, "joined": o.line.Joined(),
+		"rate": a.Rate, "seats_left": max(o.event.Seats-sold, 0),
+	})
+}
+
+// bearer is the token of the Authorization header, "" for none.
+func bearer(c *fiber.Ctx) string {
+	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return token
+}
+
+// sessionHeader proves the session where there is no body to hold it.
+const sessionHeader = "Onsale-Session"
+
+// inside checks the pass of a call: that it verifies, and that the caller has the session it was given to.
+// eventID "" takes the event of the pass.
+func (s *server) inside(c *fiber.Ctx, eventID, session string) (*onSale, sale.SessionHash, error) {
+	claims, err := s.Passes.Verify(bearer(c))
+	if err != nil {
+		return nil, sale.SessionHash{}, err
+	}
+	if eventID == "" {
+		eventID = claims.EventID
+	}
+	o, err := s.sales.find(c.UserContext(), eventID)
+	if err != nil {
+		return nil, sale.SessionHash{}, err
+	}
+	if claims.EventID != eventID || sale.CheckSession(session) != nil || claims.Session != sale.HashSession(eventID, session) {
+		return nil, sale.SessionHash{}, pass.ErrForeign
+	}
+	return o, claims.Session, nil
+}

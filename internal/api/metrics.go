@@ -1,0 +1,15 @@
+package api
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+var (
+	chunkSize = promauto.NewHistogram(prometheus.HistogramOpts{
+		Name: "onsale_join_chunk_size", Help: "Joins stored in one message.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
+	})
+	placesFailed = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "onsale_places_failures_total", Help: "Chunks whose sessions could not be looked up or remembered in Redis: a refresh may get a second place until it is back.",
+	})
+)

@@ -1,0 +1,273 @@
+package api
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+
+	"onsale/events"
+	"onsale/internal/batch"
+	"onsale/internal/line"
+	"onsale/internal/sale"
+)
+
+// onSale is what this node knows of one event, all in memory.
+type onSale struct {
+	event   sale.Event
+	seats   []sale.Seat
+	ordinal map[string]int // seat id to its index in seats
+	epoch   uint64
+	line    *line.Index
+	joins   *batch.Group[sale.SessionHash, line.Ticket]
+	seatMap seatMap
+}
+
+// sales are all events, and what the streams say of them.
+type sales struct {
+	*server
+	loading singleflight.Group
+
+	mu         sync.RWMutex
+	byID       map[string]*onSale
+	list       []sale.Event // newest first
+	looked     time.Time    // when the catalog was last read
+	admissions map[string]events.Admission
+	sold       map[string]map[string]string // event to seat to order
+}
+
+// The catalog is read again every so often, and at once when an unknown event is asked for, but no more often
+// than catalogFloor.
+const (
+	catalogEvery = 2 * time.Second
+	catalogFloor = 200 * time.Millisecond
+	catchUpLimit = 30 * time.Second
+)
+
+func newSales(s *server) *sales {
+	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]events.Admission{}, sold: map[string]map[string]string{}}
+}
+
+// follow keeps the node's knowledge current until ctx ends.
+func (s *sales) follow(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	var behind sync.WaitGroup
+	behind.Add(2)
+	g.Go(func() error {
+		return s.keep(ctx, events.Follow{Stream: events.Admissions, From: events.FromLastPerSubject}, behind.Done, s.admitted)
+	})
+	g.Go(func() error { return s.keep(ctx, events.Follow{Stream: events.Orders}, behind.Done, s.ordered) })
+	g.Go(func() error {
+		return s.keep(ctx, events.Follow{Stream: events.Payments, From: events.FromNew}, func() {}, s.paid)
+	})
+	caughtUp := make(chan struct{})
+	go func() {
+		behind.Wait()
+		close(caughtUp)
+	}()
+	g.Go(func() error { return s.refresh(ctx, caughtUp) })
+	return g.Wait()
+}
+
+// refresh reads the catalog every so often. The node is ready once it has, and knows what the streams hold.
+func (s *sales) refresh(ctx context.Context, caughtUp <-chan struct{}) error {
+	tick := time.NewTicker(catalogEvery)
+	defer tick.Stop()
+	for {
+		err := s.load(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.Log.Warn("read the catalog", "error", err)
+		}
+		if err == nil && !s.Ready.Load() {
+			select {
+			case <-caughtUp:
+				s.Ready.Store(true)
+			case <-ctx.Done():
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// keep follows a stream for as long as the service lives; one that can't be followed yet is tried again.
+func (s *sales) keep(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) error {
+	var once sync.Once
+	for ctx.Err() == nil {
+		if err := s.Streams.Follow(ctx, f, func() { once.Do(caughtUp) }, each); err != nil && ctx.Err() == nil {
+			s.Log.Warn("follow", "stream", f.Stream, "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// find returns an event that is on sale here, or sale.NotFound. An id that is new is looked up.
+func (s *sales) find(ctx context.Context, id string) (*onSale, error) {
+	s.mu.RLock()
+	e, looked := s.byID[id], s.looked
+	s.mu.RUnlock()
+	if e != nil {
+		return e, nil
+	}
+	if sale.CheckEventID(id) == nil && s.Now().Sub(looked) > catalogFloor {
+		if err := s.load(ctx); err != nil {
+			return nil, err
+		}
+		s.mu.RLock()
+		e = s.byID[id]
+		s.mu.RUnlock()
+	}
+	if e == nil {
+		return nil, sale.Errorf(sale.NotFound, "event_not_found", "there is no such event")
+	}
+	return e, nil
+}
+
+// load reads the catalog and begins to follow the lines of new events.
+func (s *sales) load(ctx context.Context) error {
+	_, err, _ := s.loading.Do("catalog", func() (any, error) {
+		list, err := s.Catalog.Events(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range list {
+			s.mu.RLock()
+			known := s.byID[e.ID] != nil
+			s.mu.RUnlock()
+			if known {
+				continue
+			}
+			o, err := s.open(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			s.mu.Lock()
+			s.byID[e.ID] = o
+			s.mu.Unlock()
+		}
+		s.mu.Lock()
+		s.list, s.looked = list, s.Now()
+		s.mu.Unlock()
+		return nil, nil
+	})
+	return err
+}
+
+// open reads an event's seats and its line so far.
+func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
+	seats, err := s.Catalog.Seats(ctx, e.ID)
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := s.Streams.LineEpoch(ctx, e.ID)
+	if err != nil {
+		return nil, err
+	}
+	o := &onSale{event: e, seats: seats, ordinal: make(map[string]int, len(seats)), epoch: epoch, line: line.NewIndex()}
+	for i, t := range seats {
+		o.ordinal[t.ID] = i
+	}
+	o.joins = batch.New(joinGroup(s.MaxChunk), func(ctx context.Context, sessions []sale.SessionHash) ([]line.Ticket, error) {
+		return s.join(ctx, o, sessions)
+	})
+	caughtUp := make(chan struct{})
+	go s.keep(s.life, events.Follow{Stream: events.Line(e.ID), HeadersOnly: true}, func() { close(caughtUp) }, func(m events.Message) {
+		joins, err := strconv.Atoi(m.Header[events.HeaderJoinCount])
+		if err != nil || joins < 0 {
+			s.Log.Error("a chunk without its count", "event_id", e.ID, "stream_seq", m.Sequence)
+			joins = 0
+		}
+		o.line.Apply(m.Sequence, joins)
+	})
+	bounded, cancel := context.WithTimeout(ctx, catchUpLimit)
+	defer cancel()
+	select {
+	case <-caughtUp:
+		return o, nil
+	case <-bounded.Done():
+		return nil, sale.Errorf(sale.Unavailable, "line_behind", "the line is still being read; try again").Because(bounded.Err())
+	}
+}
+
+// admitted takes an admission record.
+func (s *sales) admitted(m events.Message) {
+	a, err := events.Decode[events.Admission](m.Data)
+	if err != nil {
+		s.Log.Error("read admission", "stream_seq", m.Sequence, "error", err)
+		return
+	}
+	s.mu.Lock()
+	s.admissions[a.EventID] = a
+	s.mu.Unlock()
+}
+
+// ordered takes an order's outcome.
+func (s *sales) ordered(m events.Message) {
+	o, err := events.Decode[events.Order](m.Data)
+	if err != nil {
+		s.Log.Error("read order", "stream_seq", m.Sequence, "error", err)
+		return
+	}
+	s.mu.Lock()
+	sold := s.sold[o.EventID]
+	if sold == nil {
+		sold = map[string]string{}
+		s.sold[o.EventID] = sold
+	}
+	for _, seat := range o.Seats {
+		switch {
+		case o.Outcome == events.OrderConfirmed:
+			sold[seat] = o.OrderID.String()
+		case o.Outcome == events.OrderVoided && sold[seat] == o.OrderID.String():
+			delete(sold, seat)
+		}
+	}
+	s.mu.Unlock()
+	s.server.orders.wake(o.OrderID)
+}
+
+// paid takes a payment's outcome: those after which an order waits for its buyer, or for nothing.
+func (s *sales) paid(m events.Message) {
+	p, err := events.Decode[events.Payment](m.Data)
+	if err != nil {
+		s.Log.Error("read payment", "stream_seq", m.Sequence, "error", err)
+		return
+	}
+	if p.Outcome != events.PaymentAuthorized && p.Outcome != events.PaymentCaptured {
+		s.server.orders.wake(p.OrderID)
+	}
+}
+
+// admission is the last record of an event's log.
+func (s *sales) admission(eventID string) events.Admission {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	a, ok := s.admissions[eventID]
+	if !ok {
+		a.State = sale.Lobby
+	}
+	return a
+}
+
+// soldOf returns those of the seats that are sold, as far as this node has read, and how many are in all.
+func (s *sales) soldOf(eventID string, seats []string) ([]string, int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var taken []string
+	for _, seat := range seats {
+		if s.sold[eventID][seat] != "" {
+			taken = append(taken, seat)
+		}
+	}
+	return taken, len(s.sold[eventID])
+}

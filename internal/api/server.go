@@ -1,0 +1,149 @@
+// Package api is the service that fans, Stripe and other engineers' gateways talk to. A waiting fan's poll is
+// answered from memory: followers keep each line's prefix sums and last admission. What changes something is
+// answered after it is durable.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"onsale/events"
+	"onsale/internal/line"
+	"onsale/internal/pass"
+	"onsale/internal/problem"
+	"onsale/internal/sale"
+)
+
+// Streams are the broker's streams.
+type Streams interface {
+	Publish(ctx context.Context, out events.Outgoing) (events.Ack, error)
+	Follow(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) error
+	Read(ctx context.Context, stream string, sequence uint64) (events.Message, error)
+	LineEpoch(ctx context.Context, eventID string) (uint64, error)
+}
+
+// Catalog is what is on sale, and what was ordered.
+type Catalog interface {
+	Events(ctx context.Context) ([]sale.Event, error)
+	Seats(ctx context.Context, eventID string) ([]sale.Seat, error)
+	Order(ctx context.Context, orderID uuid.UUID) (sale.Order, error)
+}
+
+// Holds are the claims on seats.
+type Holds interface {
+	Take(ctx context.Context, eventID string, session sale.SessionHash, seats []string, ttl time.Duration) (sale.Hold, error)
+	Find(ctx context.Context, eventID string, id uuid.UUID) (sale.Hold, error)
+	Release(ctx context.Context, h sale.Hold, order string) error
+	Bind(ctx context.Context, h sale.Hold, order uuid.UUID, request [32]byte, window time.Duration, replace string) error
+}
+
+// Memory is what Redis remembers for all nodes.
+type Memory interface {
+	SeatStates(ctx context.Context, eventID string, seats []string) ([]sale.SeatState, error)
+	Accept(ctx context.Context, order uuid.UUID, a sale.Accepted) error
+	Accepted(ctx context.Context, order uuid.UUID) (sale.Accepted, bool, error)
+}
+
+// Places are the places that sessions have in a line.
+type Places interface {
+	Recall(ctx context.Context, eventID string, sessions []sale.SessionHash) ([]*line.Ticket, error)
+	Remember(ctx context.Context, eventID string, tickets []line.Ticket) ([]line.Ticket, error)
+}
+
+// Deps are what the service needs of the world.
+type Deps struct {
+	Listener net.Listener
+	Streams  Streams
+	Catalog  Catalog
+	Holds    Holds
+	Memory   Memory
+	Places   Places
+	Webhook  func(body []byte, signature string) (events.StripeEvent, error) // verifies
+
+	Tickets  line.Tickets
+	Passes   *pass.Keys
+	MaxChunk int // joins in one message; 1 is the baseline that the bench compares with
+
+	Now   func() time.Time
+	Log   *slog.Logger
+	Ready *atomic.Bool // set once the node knows what the streams hold
+}
+
+// The listener's bounds.
+const (
+	maxBody       = 64 << 10
+	maxHeader     = 16 << 10
+	readTimeout   = 15 * time.Second
+	idleTimeout   = 75 * time.Second
+	shutdownLimit = 15 * time.Second
+)
+
+type server struct {
+	Deps
+	life   context.Context // of the followers; ends when the service does
+	sales  *sales
+	orders *waiters
+}
+
+// Run serves until ctx ends, then finishes the requests under way.
+func Run(ctx context.Context, d Deps) error {
+	g, life := errgroup.WithContext(ctx)
+	s := &server{Deps: d, life: life, orders: newWaiters()}
+	s.sales = newSales(s)
+	g.Go(func() error { return s.sales.follow(life) })
+	app := s.routes()
+	g.Go(func() error { return app.Listener(d.Listener) })
+	g.Go(func() error {
+		<-life.Done()
+		d.Ready.Store(false)
+		return app.ShutdownWithTimeout(shutdownLimit)
+	})
+	return g.Wait()
+}
+
+func (s *server) routes() *fiber.App {
+	app := fiber.New(fiber.Config{
+		AppName: "onsale api", DisableStartupMessage: true, ErrorHandler: problem.Handler(s.Log),
+		BodyLimit: maxBody, ReadBufferSize: maxHeader, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Immutable: true, // what a handler reads may outlive it: in a chunk, in a log
+	})
+	app.Use(problem.RequestID)
+	v1 := app.Group("/v1")
+	v1.Get("/events", s.listEvents)
+	v1.Get("/events/:event", s.getEvent)
+	v1.Get("/events/:event/seats", s.getSeats)
+	v1.Post("/events/:event/holds", s.postHold)
+	v1.Post("/queue/:event/join", s.postJoin)
+	v1.Get("/queue/:event/position", s.getPosition)
+	v1.Get("/queue/:event", s.getQueue)
+	v1.Delete("/holds/:hold", s.deleteHold)
+	v1.Post("/holds/:hold/checkout", s.postCheckout)
+	v1.Get("/orders/:order", s.getOrder)
+	v1.Post("/webhooks/stripe", s.postStripe)
+	app.Get("/.well-known/jwks.json", s.getJWKS)
+	return app
+}
+
+func (s *server) getJWKS(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderCacheControl, "public, max-age=300")
+	return c.JSON(fiber.Map{"keys": s.Passes.JWKS()})
+}
+
+// postStripe stores a verified webhook event. Stripe is answered 2xx only once it is durable.
+func (s *server) postStripe(c *fiber.Ctx) error {
+	e, err := s.Webhook(c.Body(), c.Get("Stripe-Signature"))
+	if err != nil {
+		return err
+	}
+	if _, err := s.Streams.Publish(c.UserContext(), events.Outgoing{Subject: events.StripeSubject(e.Type), ID: e.ID, Data: events.Encode(e)}); err != nil {
+		return err
+	}
+	return c.JSON(fiber.Map{"received": true})
+}

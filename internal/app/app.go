@@ -1,0 +1,166 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"onsale/internal/problem"
+	"onsale/internal/redis"
+	"onsale/nats"
+	"onsale/store"
+)
+
+// Main runs a program until it ends or the process is told to: an interrupt or a SIGTERM ends ctx, a second one
+// the process. It returns the exit code.
+func Main(run func(ctx context.Context, args []string, stdout io.Writer) error) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop()
+	}()
+	err := run(ctx, os.Args[1:], os.Stdout)
+	if err == nil || errors.Is(err, ErrChecked) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "error:", err)
+	return 1
+}
+
+// NewLog is the structured log of a binary.
+func NewLog(w io.Writer, level slog.Level, service string) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})).With("service", service)
+}
+
+// platform is a service's connections.
+type platform struct {
+	nats  *nats.Client
+	store *store.Store
+	redis *redis.Client // nil for services without
+	ready atomic.Bool
+	log   *slog.Logger
+}
+
+// connect opens a service's connections and makes the streams that are missing. Postgres must have its schema.
+func connect(ctx context.Context, name string, cfg Common, redisURL string, log *slog.Logger) (*platform, error) {
+	p := &platform{log: log}
+	var err error
+	if p.nats, err = nats.Connect(nats.Config{URL: cfg.NATSURL, Name: "onsale-" + name, Replicas: cfg.NATSReplicas, Log: log}); err != nil {
+		return nil, err
+	}
+	if p.store, err = store.Open(ctx, cfg.DatabaseURL, 0, time.Now); err != nil {
+		p.close()
+		return nil, err
+	}
+	if redisURL != "" {
+		if p.redis, err = redis.Open(redisURL); err != nil {
+			p.close()
+			return nil, err
+		}
+	}
+	bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err = errors.Join(p.nats.EnsureStreams(bounded), p.store.Check(bounded)); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *platform) close() {
+	if p.nats != nil {
+		p.nats.Close()
+	}
+	if p.store != nil {
+		p.store.Close()
+	}
+	if p.redis != nil {
+		if err := p.redis.Close(); err != nil {
+			p.log.Warn("close redis", "error", err)
+		}
+	}
+}
+
+// check says whether the service can do its work now.
+func (p *platform) check(ctx context.Context) error {
+	if !p.ready.Load() {
+		return errors.New("still starting")
+	}
+	err := errors.Join(p.nats.Check(ctx), p.store.Check(ctx))
+	if p.redis != nil {
+		err = errors.Join(err, p.redis.Check(ctx))
+	}
+	return err
+}
+
+// adminBody bounds a body on the operations listener: seating plans are large.
+const adminBody = 64 << 20
+
+// serveOps serves the operations listener until ctx ends. extra adds routes of the service's own.
+func (p *platform) serveOps(ctx context.Context, listen string, extra func(fiber.Router)) error {
+	if listen == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("open the operations listener: %w", err)
+	}
+	p.log.Info("operations listener", "address", ln.Addr().String())
+	app := fiber.New(fiber.Config{DisableStartupMessage: true, ErrorHandler: problem.Handler(p.log), BodyLimit: adminBody, ReadTimeout: time.Minute, Immutable: true})
+	app.Use(problem.RequestID)
+	app.Get("/healthz", func(c *fiber.Ctx) error { return c.SendString("ok\n") })
+	app.Get("/readyz", func(c *fiber.Ctx) error {
+		bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		if err := p.check(bounded); err != nil {
+			return c.Status(fiber.StatusServiceUnavailable).SendString("not ready: " + strings.ReplaceAll(err.Error(), "\n", "; ") + "\n")
+		}
+		return c.SendString("ready\n")
+	})
+	app.Get("/metrics", adaptor.HTTPHandler(promhttp.Handler()))
+	if extra != nil {
+		extra(app)
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		stopped <- app.ShutdownWithTimeout(5 * time.Second)
+	}()
+	if err := app.Listener(ln); err != nil {
+		return fmt.Errorf("serve operations: %w", err)
+	}
+	return <-stopped
+}
+
+// Ready asks a service's operations listener whether it is ready; nil says that it is.
+func Ready(ctx context.Context, opsURL string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+		return errors.New(strings.TrimSpace(string(why)))
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package app
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"golang.org/x/sync/errgroup"
+
+	"onsale/events"
+	"onsale/internal/admin"
+	"onsale/internal/admitter"
+	"onsale/internal/api"
+	"onsale/internal/committer"
+	"onsale/internal/line"
+	"onsale/internal/pass"
+	"onsale/internal/payworker"
+	"onsale/internal/stripe"
+	"onsale/nats"
+)
+
+// controlsEvery is how often the admitter reads what operators want.
+const controlsEvery = 250 * time.Millisecond
+
+// RunAPI serves fans. ln may be given by the caller, who then knows the port; nil listens where cfg says.
+func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) error {
+	secret, err := base64.StdEncoding.DecodeString(cfg.TicketSecret)
+	if err != nil {
+		return fmt.Errorf("ticket-secret: %w", err)
+	}
+	passes, err := pass.ParseKeys(cfg.PassKeys, cfg.PassTTL, time.Now)
+	if err != nil {
+		return err
+	}
+	p, err := connect(ctx, "api", cfg.Common, cfg.RedisURL, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if ln == nil {
+		if ln, err = net.Listen("tcp", cfg.Listen); err != nil {
+			return fmt.Errorf("open the listener: %w", err)
+		}
+	}
+	log.Info("api listens", "address", ln.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return p.serveOps(ctx, cfg.OpsListen, func(app fiber.Router) {
+			if cfg.AdminToken != "" {
+				admin.Mount(app, admin.Deps{Token: cfg.AdminToken, Catalog: p.store, Line: p.nats.EnsureLine})
+			}
+		})
+	})
+	g.Go(func() error {
+		return api.Run(ctx, api.Deps{
+			Listener: ln, Streams: p.nats, Catalog: p.store, Holds: p.redis, Memory: p.redis, Places: p.redis,
+			Webhook: stripe.New(stripe.Config{WebhookSecrets: cfg.WebhookSecrets}).Verify,
+			Tickets: line.NewTickets(secret), Passes: passes, MaxChunk: cfg.MaxChunk,
+			Now: time.Now, Log: log, Ready: &p.ready,
+		})
+	})
+	return g.Wait()
+}
+
+// RunAdmitter moves the lines.
+func RunAdmitter(ctx context.Context, cfg Admitter, log *slog.Logger) error {
+	p, err := connect(ctx, "admitter", cfg.Common, "", log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	p.ready.Store(true)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
+	g.Go(func() error {
+		return admitter.Run(ctx, admitter.Deps{
+			Controls: p.store, Streams: p.nats, Tick: cfg.Tick, Refresh: controlsEvery, Now: time.Now, Log: log,
+		})
+	})
+	return g.Wait()
+}
+
+// RunPayworker deals with Stripe.
+func RunPayworker(ctx context.Context, cfg Payworker, log *slog.Logger) error {
+	p, err := connect(ctx, "payworker", cfg.Common, "", log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	p.ready.Store(true)
+	gateway := stripe.New(stripe.Config{SecretKey: cfg.StripeSecretKey, APIURL: cfg.StripeAPIURL, Timeout: cfg.StripeTimeout})
+	worker := nats.Worker{AckWait: cfg.AckWait, Concurrency: cfg.Concurrency}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
+	g.Go(func() error {
+		return payworker.Run(ctx, payworker.Deps{
+			Checkouts: p.consume(worker, "payworker-checkouts", events.Checkouts),
+			Orders:    p.consume(worker, "payworker-orders", events.Orders),
+			Webhooks:  p.consume(worker, "payworker-stripe", events.Stripe),
+			Attempts:  p.store, Authorizations: p.store, Endings: p.store, Gateway: gateway, Till: gateway,
+			Relay: p.relay(events.Payments), Now: time.Now, Log: log,
+		})
+	})
+	return g.Wait()
+}
+
+// RunCommitter sells seats.
+func RunCommitter(ctx context.Context, cfg Committer, log *slog.Logger) error {
+	p, err := connect(ctx, "committer", cfg.Common, cfg.RedisURL, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	p.ready.Store(true)
+	worker := nats.Worker{AckWait: cfg.AckWait, Concurrency: cfg.Concurrency}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
+	g.Go(func() error {
+		return committer.Run(ctx, committer.Deps{
+			Authorized: p.consume(worker, "committer-payments", events.Payments, events.PaymentsOf(events.PaymentAuthorized)),
+			Orders:     p.consume(worker, "committer-orders", events.Orders),
+			Ledger:     p.store, Holds: p.redis, Relay: p.relay(events.Orders), Log: log,
+		})
+	})
+	return g.Wait()
+}
+
+// consume is a worker's durable consumer of a stream.
+func (p *platform) consume(w nats.Worker, durable, stream string, subjects ...string) events.Consume {
+	w.Durable, w.Stream, w.Subjects = durable, stream, subjects
+	return func(ctx context.Context, handle events.Handler) error { return p.nats.Consume(ctx, w, handle) }
+}
+
+// relay publishes a stream's outbox.
+func (p *platform) relay(stream string) func(context.Context) {
+	return func(ctx context.Context) {
+		p.store.Relay(ctx, stream, p.nats.PublishAll, func(err error) { p.log.Warn("relay", "error", err) })
+	}
+}

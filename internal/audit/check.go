@@ -1,0 +1,234 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"onsale/events"
+	"onsale/internal/line"
+	"onsale/internal/sale"
+)
+
+// check compares the facts with each other.
+func (f *facts) check(now time.Time) Report {
+	c := &checker{facts: f, now: now, r: Report{Revenue: map[string]int64{}}}
+	c.seatsSoldOnce()
+	c.chargedWithTicket()
+	c.nothingLost()
+	c.redisFollows()
+	c.admissionsChain()
+	c.r.Orders, c.r.Sold, c.r.Commands, c.r.Joins = len(f.books.Orders), len(f.books.Sold), len(f.commands), f.joins
+	return c.r
+}
+
+type checker struct {
+	*facts
+	now time.Time
+	r   Report
+}
+
+func (c *checker) find(guarantee int, code, subject, format string, args ...any) {
+	c.r.Findings = append(c.r.Findings, Finding{Guarantee: guarantee, Code: code, Subject: subject, Detail: fmt.Sprintf(format, args...)})
+}
+
+type seat struct{ event, id string }
+
+func (s seat) String() string { return s.event + "/" + s.id }
+
+// seatsSoldOnce is guarantee 1: the sold seats are just those of the confirmed orders, each of one.
+func (c *checker) seatsSoldOnce() {
+	sold := make(map[seat]uuid.UUID, len(c.books.Sold))
+	for _, s := range c.books.Sold {
+		at := seat{s.EventID, s.SeatID}
+		sold[at] = s.Order
+		o, known := c.books.Orders[s.Order]
+		switch {
+		case !s.Known:
+			c.find(1, "sold_seat_unknown", at.String(), "it is sold, but the event has no such seat")
+		case !known:
+			c.find(1, "sold_without_order", at.String(), "it is sold to order %s, which does not exist", s.Order)
+		case o.Status != sale.Confirmed && o.Status != sale.Refunded:
+			c.find(1, "sold_without_order", at.String(), "it is sold to order %s, which is %s", s.Order, o.Status)
+		case !slices.Contains(o.Seats, s.SeatID) || o.EventID != s.EventID:
+			c.find(1, "sold_to_another", at.String(), "it is sold to order %s, which did not ask for it", s.Order)
+		}
+	}
+	owner := map[seat]uuid.UUID{}
+	for id, o := range c.books.Orders {
+		if o.Status != sale.Confirmed {
+			continue
+		}
+		c.r.Confirmed++
+		for _, s := range o.Seats {
+			at := seat{o.EventID, s}
+			if other, twice := owner[at]; twice {
+				c.find(1, "sold_twice", at.String(), "orders %s and %s are both confirmed for it", other, id)
+			}
+			owner[at] = id
+			if sold[at] != id {
+				c.find(1, "seat_missing", at.String(), "order %s is confirmed for it, but it is not sold to that order", id)
+			}
+		}
+	}
+}
+
+// chargedWithTicket is guarantee 2: money was taken for confirmed orders and for nothing else, in the right
+// amount and once; what did not lead to seats holds no money.
+func (c *checker) chargedWithTicket() {
+	paid := map[uuid.UUID]string{}
+	seen := map[string]bool{}
+	for _, i := range c.intents {
+		id := orderID(i.OrderID)
+		if id == uuid.Nil {
+			continue // another system's, on the same account
+		}
+		seen[i.ID] = true
+		o, known := c.books.Orders[id]
+		status := sale.OrderStatus("unknown")
+		if known {
+			status = o.Status
+		}
+		switch i.Status {
+		case sale.IntentSucceeded:
+			c.r.Captured++
+			c.r.Revenue[i.Currency] += i.Captured
+			if status != sale.Confirmed && status != sale.Refunded {
+				c.find(2, "captured_without_order", i.ID, "it took %d %s, but order %s is %s", i.Captured, i.Currency, id, status)
+			}
+			if other, twice := paid[id]; twice {
+				c.find(2, "captured_twice", i.ID, "order %s was also paid with %s", id, other)
+			}
+			paid[id] = i.ID
+			if known && (i.Captured != o.Amount || i.Currency != o.Currency) {
+				c.find(2, "amount_differs", i.ID, "it took %d %s, order %s costs %d %s", i.Captured, i.Currency, id, o.Amount, o.Currency)
+			}
+		case sale.IntentRequiresCapture:
+			switch status {
+			case sale.Confirmed:
+				c.find(2, "not_captured", i.ID, "order %s is confirmed, but its money was not taken", id)
+			case sale.Processing:
+				c.find(2, "not_decided", i.ID, "the payment of order %s is authorized, but the order is still %s", id, status)
+			default:
+				c.find(2, "authorization_left", i.ID, "it still reserves money for order %s, which is %s", id, status)
+			}
+		case sale.IntentCanceled:
+			c.r.Canceled++
+		}
+	}
+	for id, o := range c.books.Orders {
+		if o.Status == sale.Confirmed && paid[id] == "" {
+			c.find(2, "confirmed_without_payment", id.String(), "the order is confirmed, but nothing was captured for it")
+		}
+	}
+	for _, a := range c.books.Attempts {
+		if a.IntentID != "" && !seen[a.IntentID] {
+			c.find(2, "intent_missing", a.IntentID, "attempt %s names it, but Stripe does not have it", a.ID)
+		}
+		if o := c.books.Orders[a.OrderID]; a.State == sale.Captured && o.Status != sale.Confirmed && o.Status != sale.Refunded {
+			c.find(2, "captured_without_order", a.ID.String(), "the attempt is captured, but order %s is %s", a.OrderID, o.Status)
+		}
+	}
+}
+
+// outboxLimit is how old an outbox row may become.
+const outboxLimit = time.Minute
+
+// nothingLost is guarantee 3, and 8 as far as the streams and Postgres agree: every command became an order,
+// every decision was told, nothing was given up.
+func (c *checker) nothingLost() {
+	buried := map[string]bool{}
+	for _, m := range c.dead {
+		if !strings.HasPrefix(m.Subject, "dead.") {
+			c.find(3, "max_deliveries", fmt.Sprint("DEAD/", m.Sequence), "the server gave up on a message: %s", m.Data)
+			continue
+		}
+		d, err := events.Decode[events.DeadLetter](m.Data)
+		if err != nil {
+			c.find(3, "dead_letter", fmt.Sprint("DEAD/", m.Sequence), "it can't be read: %v", err)
+			continue
+		}
+		if cmd, err := events.Decode[events.CheckoutRequested](d.Data); err == nil && d.Stream == events.Checkouts {
+			buried[cmd.OrderID.String()] = true
+		}
+		c.find(3, "dead_letter", fmt.Sprintf("%s/%d", d.Stream, d.Sequence), "%s gave it up: %s", d.Consumer, d.Reason)
+	}
+	for _, cmd := range c.commands {
+		if _, ok := c.books.Orders[cmd.OrderID]; !ok && !buried[cmd.OrderID.String()] {
+			c.find(3, "command_lost", cmd.OrderID.String(), "its checkout was accepted, but there is no order")
+		}
+	}
+	told := map[uuid.UUID]events.OrderOutcome{}
+	for _, o := range c.orders {
+		told[o.OrderID] = o.Outcome // the last one counts
+		if _, ok := c.books.Orders[o.OrderID]; !ok {
+			c.find(8, "order_missing", o.OrderID.String(), "ORDERS says it was %s, but Postgres does not have it", o.Outcome)
+		}
+	}
+	wanted := map[sale.OrderStatus]events.OrderOutcome{
+		sale.Confirmed: events.OrderConfirmed, sale.Refunded: events.OrderConfirmed, sale.Rejected: events.OrderRejected, sale.Voided: events.OrderVoided,
+	}
+	for id, o := range c.books.Orders {
+		if told[id] != wanted[o.Status] {
+			c.find(8, "told_otherwise", id.String(), "Postgres has it as %s, the last that ORDERS tells is %q", o.Status, told[id])
+		}
+		if o.Status == sale.Processing {
+			c.find(3, "not_decided", id.String(), "the order is processing since %s", o.UpdatedAt.UTC().Format(time.RFC3339))
+		}
+	}
+	for _, row := range c.books.Outbox {
+		if c.now.Sub(row.Created) > outboxLimit {
+			c.find(3, "outbox_stuck", row.ID, "it waits to be told to %s since %s", row.Stream, row.Created.UTC().Format(time.RFC3339))
+		}
+	}
+}
+
+// redisFollows is guarantees 7 and 8 for Redis: what is sold is marked, what is marked is sold, and every hold
+// ends by itself.
+func (c *checker) redisFollows() {
+	sold := map[seat]uuid.UUID{}
+	for _, s := range c.books.Sold {
+		sold[seat{s.EventID, s.SeatID}] = s.Order
+	}
+	for event, keys := range c.seats {
+		for _, k := range keys {
+			at := seat{event, k.Seat}
+			if k.Hold != "" && !k.Expires {
+				c.find(7, "hold_without_ttl", at.String(), "hold %s never ends", k.Hold)
+			}
+			if k.Sold == "" {
+				continue
+			}
+			if sold[at].String() != k.Sold {
+				c.find(8, "mark_without_sale", at.String(), "Redis has it as sold to %s, Postgres does not", k.Sold)
+				continue
+			}
+			delete(sold, at)
+		}
+	}
+	for at, id := range sold {
+		c.find(8, "sale_without_mark", at.String(), "it is sold to order %s, but Redis does not know", id)
+	}
+}
+
+// admissionsChain is guarantee 5 as far as it goes: the log of admissions is whole and in order.
+func (c *checker) admissionsChain() {
+	last := map[string]events.Admission{}
+	written := map[string][]byte{}
+	for _, m := range c.admissions {
+		a, err := events.Decode[events.Admission](m.Data)
+		subject := fmt.Sprint("ADMISSIONS/", m.Sequence)
+		if err != nil {
+			c.find(5, "admission_unreadable", subject, "%v", err)
+			continue
+		}
+		before, has := last[a.EventID]
+		if has && !line.Follows(written[a.EventID], before, a) || !has && (a.N != 1 || a.Prev != "") {
+			c.find(5, "admission_chain", subject, "record %d of %s does not follow the one before", a.N, a.EventID)
+		}
+		last[a.EventID], written[a.EventID] = a, m.Data
+	}
+}

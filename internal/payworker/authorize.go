@@ -1,0 +1,83 @@
+package payworker
+
+import (
+	"context"
+	"time"
+
+	"onsale/events"
+	"onsale/internal/sale"
+)
+
+// Stripe forgets an idempotency key after 24 hours, and it replays a stored failure until then. An attempt that
+// is older than keyLife, or was asked for maxAsks times without an answer, is looked up instead of asked again.
+const (
+	keyLife = 20 * time.Hour
+	maxAsks = 8
+)
+
+// checkout begins the payment of a checkout command.
+func (w *worker) checkout(ctx context.Context, m events.Message) error {
+	c, err := events.Decode[events.CheckoutRequested](m.Data)
+	if err != nil {
+		return err
+	}
+	begun, err := w.begin.Do(ctx, c)
+	if err != nil {
+		return err
+	}
+	if begun.Refused != nil {
+		return begun.Refused
+	}
+	if begun.Attempt.State != sale.Started {
+		return nil // decided by an earlier delivery: Stripe is not called again
+	}
+	return w.authorize(ctx, begun.Attempt, m.Delivered)
+}
+
+func (w *worker) authorize(ctx context.Context, a sale.Attempt, asked int) error {
+	if asked > maxAsks || w.Now().Sub(a.CreatedAt) > keyLife {
+		i, found, err := w.Gateway.Find(ctx, a.ID, a.CreatedAt)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return w.decline(ctx, a, "", "payment_unavailable")
+		}
+		return w.settle(ctx, a, i)
+	}
+	i, err := w.Gateway.Authorize(ctx, a)
+	switch {
+	case sale.KindOf(err) == sale.Invalid:
+		return w.decline(ctx, a, "", sale.CodeOf(err))
+	case err != nil:
+		return err
+	}
+	return w.settle(ctx, a, i)
+}
+
+// settle records how an attempt's intent stands.
+func (w *worker) settle(ctx context.Context, a sale.Attempt, i sale.Intent) error {
+	var err error
+	switch i.Status {
+	case sale.IntentRequiresCapture, sale.IntentSucceeded:
+		if i.Amount != a.Amount || i.Currency != a.Currency {
+			w.Log.Error("intent differs from its attempt", "attempt_id", a.ID, "intent_id", i.ID)
+			return w.cancel(ctx, a, i.ID, "amount_differs")
+		}
+		_, err = w.authorized.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID})
+	case sale.IntentRequiresAction:
+		_, err = w.actionRequired.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, ClientSecret: i.ClientSecret})
+	case sale.IntentRequiresPaymentMethod:
+		return w.decline(ctx, a, i.ID, i.Reason)
+	case sale.IntentCanceled:
+		_, err = w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, Reason: i.Reason})
+	default:
+		return sale.Errorf(sale.Unavailable, "payment_pending", "Stripe has not decided: %s", i.Status)
+	}
+	return err
+}
+
+func (w *worker) decline(ctx context.Context, a sale.Attempt, intentID, reason string) error {
+	_, err := w.declined.Do(ctx, sale.Settlement{Attempt: a, IntentID: intentID, Reason: reason})
+	return err
+}

@@ -1,0 +1,83 @@
+package payworker
+
+import (
+	"context"
+
+	"onsale/events"
+	"onsale/internal/sale"
+)
+
+// order takes the money of a confirmed order, and lets go of any other's.
+func (w *worker) order(ctx context.Context, m events.Message) error {
+	o, err := events.Decode[events.Order](m.Data)
+	if err != nil {
+		return err
+	}
+	a, err := w.Attempts.Attempt(ctx, o.AttemptID)
+	if err != nil {
+		return err
+	}
+	if o.Outcome == events.OrderConfirmed {
+		return w.capture(ctx, o, a)
+	}
+	return w.cancel(ctx, a, o.IntentID, o.Reason)
+}
+
+func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt) error {
+	if a.State == sale.Captured {
+		return nil
+	}
+	i, err := w.Till.Capture(ctx, a.ID, o.IntentID)
+	if sale.KindOf(err) == sale.Conflict {
+		i, err = w.Gateway.Retrieve(ctx, o.IntentID)
+	}
+	if err != nil {
+		return err
+	}
+	switch i.Status {
+	case sale.IntentSucceeded:
+		_, err = w.captured.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID})
+		return err
+	case sale.IntentCanceled:
+		// The authorization is gone for good: it expired, or was canceled elsewhere.
+		voided, err := w.Endings.VoidOrder(ctx, o, "authorization_"+string(i.Status))
+		if err == nil && voided {
+			w.Log.Error("order voided: its authorization is gone", "order_id", o.OrderID, "attempt_id", a.ID)
+		}
+		return err
+	}
+	return sale.Errorf(sale.Unavailable, "capture_pending", "the intent of a confirmed order is %s", i.Status)
+}
+
+// cancel gives an authorization back, and records it once it is certain.
+func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason string) error {
+	switch a.State {
+	case sale.Canceled, sale.Declined:
+		return nil // decided before: Stripe is not called again
+	case sale.Captured:
+		return sale.Errorf(sale.Unprocessable, "captured_without_order", "attempt %s was captured, but its order was not confirmed", a.ID)
+	}
+	if err := w.letGo(ctx, a, intentID); err != nil {
+		return err
+	}
+	_, err := w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: intentID, Reason: reason})
+	return err
+}
+
+// letGo makes sure that an intent holds no money.
+func (w *worker) letGo(ctx context.Context, a sale.Attempt, intentID string) error {
+	i, err := w.Till.Cancel(ctx, a.ID, intentID)
+	if sale.KindOf(err) == sale.Conflict {
+		i, err = w.Gateway.Retrieve(ctx, intentID)
+	}
+	if err != nil {
+		return err
+	}
+	if i.Status == sale.IntentSucceeded {
+		return sale.Errorf(sale.Unprocessable, "captured_without_order", "intent %s was captured, but its order was not confirmed", i.ID)
+	}
+	if i.Status != sale.IntentCanceled {
+		return sale.Errorf(sale.Unavailable, "cancel_pending", "the intent is %s after it was canceled", i.Status)
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+-- remember stores the places of sessions and answers with the lowest known of each.
+-- KEYS: 1.. the sessions' buckets, one a session
+-- ARGV: for each session its field and its place: 8 bytes of sequence and 4 of index, big-endian, so that the
+--       lower place is the lower string
+-- Returns the places, in order
+local out = {}
+for i = 1, #KEYS do
+  local field, place = ARGV[2 * i - 1], ARGV[2 * i]
+  local known = redis.call('HGET', KEYS[i], field)
+  if known and known <= place then
+    out[i] = known
+  else
+    redis.call('HSET', KEYS[i], field, place)
+    out[i] = place
+  end
+end
+return out

@@ -1,0 +1,110 @@
+// Package redis keeps what may be lost: holds with their time to live, marks of sold seats, the places of
+// sessions, and which checkouts were accepted. It is the only importer of go-redis. All keys of an event share
+// a hash tag, so each script runs on one node of a cluster; Postgres and the streams can restore all of it.
+package redis
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"onsale/internal/sale"
+)
+
+//go:embed lua/*.lua
+var lua embed.FS
+
+// Client is a connection to one Redis or to a cluster. Safe for concurrent use.
+type Client struct {
+	c redis.UniversalClient
+
+	hold, release, bind, sell, unsell, remember *redis.Script
+}
+
+// Open prepares a client; the connection is made when it is first used. A URL with addr parameters
+// (redis://a:6379?addr=b:6379) names a cluster's nodes.
+func Open(redisURL string) (*Client, error) {
+	u, err := url.Parse(redisURL)
+	if err != nil {
+		return nil, errors.New("open redis: the URL is not one (it is not shown, since it may hold a password)")
+	}
+	c := &Client{}
+	if u.Query().Has("addr") {
+		opt, err := redis.ParseClusterURL(redisURL)
+		if err != nil {
+			return nil, errors.New("open redis: not a URL of a Redis cluster")
+		}
+		c.c = redis.NewClusterClient(opt)
+	} else {
+		opt, err := redis.ParseURL(redisURL)
+		if err != nil {
+			return nil, errors.New("open redis: not a Redis URL")
+		}
+		opt.PoolSize = 64
+		c.c = redis.NewClient(opt)
+	}
+	for name, s := range map[string]**redis.Script{
+		"hold": &c.hold, "release": &c.release, "bind": &c.bind, "sell": &c.sell, "unsell": &c.unsell, "remember": &c.remember,
+	} {
+		src, err := lua.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			return nil, fmt.Errorf("open redis: %w", err)
+		}
+		*s = redis.NewScript(string(src))
+	}
+	return c, nil
+}
+
+// Close ends all connections.
+func (c *Client) Close() error { return c.c.Close() }
+
+// Check says whether Redis answers.
+func (c *Client) Check(ctx context.Context) error {
+	if err := c.c.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("ping redis: %w", err)
+	}
+	return nil
+}
+
+// unavailable says that Redis did not do it, for a reason that may pass.
+func unavailable(verb string, err error) error {
+	return sale.Errorf(sale.Unavailable, "holds_unavailable", "the seats can't be reached; try again").Because(fmt.Errorf("%s: %w", verb, err))
+}
+
+// acceptedTTL outlives any backlog; by then the order is in Postgres or in DEAD.
+const acceptedTTL = 24 * time.Hour
+
+// Accept remembers an accepted checkout, so that its order is found before a worker has begun it.
+func (c *Client) Accept(ctx context.Context, order uuid.UUID, a sale.Accepted) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode accepted checkout: %w", err)
+	}
+	if err := c.c.Set(ctx, "order:"+order.String(), b, acceptedTTL).Err(); err != nil {
+		return unavailable("accept", err)
+	}
+	return nil
+}
+
+// Accepted returns an accepted checkout, false where none is known.
+func (c *Client) Accepted(ctx context.Context, order uuid.UUID) (sale.Accepted, bool, error) {
+	b, err := c.c.Get(ctx, "order:"+order.String()).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return sale.Accepted{}, false, nil
+	}
+	if err != nil {
+		return sale.Accepted{}, false, unavailable("find accepted", err)
+	}
+	var a sale.Accepted
+	if err := json.Unmarshal(b, &a); err != nil {
+		return sale.Accepted{}, false, fmt.Errorf("decode accepted checkout: %w", err)
+	}
+	return a, true, nil
+}

@@ -1,0 +1,81 @@
+package double
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+)
+
+// readJSON decodes a control call's body and refuses unknown fields and anything after the object.
+func readJSON(c *call, into any) *apiError {
+	body := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	body.DisallowUnknownFields()
+	if err := body.Decode(into); err != nil {
+		return invalid("", "", "Invalid JSON: %v", err)
+	}
+	if _, err := body.Token(); err != io.EOF {
+		return invalid("", "", "Invalid JSON: more than one value")
+	}
+	return nil
+}
+
+func (d *Double) serveFaults(c *call) { c.answer(http.StatusOK, mustJSON(d.Faults())) }
+
+// serveSetFaults replaces all faults: what the body leaves out is off.
+func (d *Double) serveSetFaults(c *call) {
+	var f Faults
+	if err := readJSON(c, &f); err != nil {
+		c.refuse(err)
+		return
+	}
+	if err := f.Validate(); err != nil {
+		c.refuse(invalid("", "", "Invalid faults: %v", err))
+		return
+	}
+	d.SetFaults(f)
+	d.log.Info("faults changed", "faults", f)
+	d.serveFaults(c)
+}
+
+// serveAuthenticate plays the customer at the bank's page. Faults don't apply.
+func (d *Double) serveAuthenticate(c *call) {
+	var req struct {
+		Outcome string `json:"outcome"`
+	}
+	if err := readJSON(c, &req); err != nil {
+		c.refuse(err)
+		return
+	}
+	if req.Outcome != "success" && req.Outcome != "failure" {
+		c.refuse(invalid("", "outcome", "Invalid outcome: must be one of success, failure"))
+		return
+	}
+	id := c.r.PathValue("id")
+	status, body := d.commit(&tx{}, nil, onIntent(id, func(t *tx, in *intent) *apiError {
+		return t.authenticate(in, req.Outcome == "success")
+	}))
+	c.answer(status, body)
+}
+
+// stats is what GET /_double/stats answers. Counts of objects cover the account, the others this process.
+type stats struct {
+	PaymentIntents map[string]int   `json:"payment_intents"`         // by status
+	Refunds        map[string]int   `json:"refunds"`                 // by status
+	Calls          map[string]int64 `json:"calls"`                   // by endpoint
+	Keys           int              `json:"idempotency_keys"`        // with a stored answer
+	KeysInUse      int              `json:"idempotency_keys_in_use"` // by a call in progress
+	Webhooks       webhookStats     `json:"webhooks"`
+}
+
+func (d *Double) serveStats(c *call) {
+	s := stats{Calls: make(map[string]int64, len(d.calls)), Webhooks: d.courier.stats()}
+	for pattern, counter := range d.calls {
+		s.Calls[pattern] = counter.Load()
+	}
+	d.mu.Lock()
+	s.PaymentIntents, s.Refunds = maps.Clone(d.state.intents.counts), maps.Clone(d.state.refunds.counts)
+	s.Keys, s.KeysInUse = len(d.keys.records), len(d.keys.inUse)
+	d.mu.Unlock()
+	c.answer(http.StatusOK, mustJSON(s))
+}

@@ -1,0 +1,222 @@
+package double
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+// journalMode keeps the file to its owner: it holds client secrets.
+const journalMode = 0o600
+
+// entry is one line of the journal: what one call did. Answers and events mostly repeat an object of the
+// same line, and then hold its id instead of its bytes.
+type entry struct {
+	Intents []json.RawMessage `json:"pi,omitempty"`
+	Charges []json.RawMessage `json:"ch,omitempty"`
+	Refunds []json.RawMessage `json:"re,omitempty"`
+	Events  []eventLine       `json:"ev,omitempty"`
+	Keys    []keyLine         `json:"key,omitempty"`
+	Done    []string          `json:"done,omitempty"`
+}
+
+type eventLine struct {
+	event
+	Object   json.RawMessage `json:"object,omitempty"`
+	ObjectOf string          `json:"object_of,omitempty"`
+}
+
+type keyLine struct {
+	Key     string          `json:"key"`
+	Print   []byte          `json:"print"`
+	Status  int             `json:"status"`
+	Request string          `json:"request"`
+	At      int64           `json:"at"`
+	Body    json.RawMessage `json:"body,omitempty"`
+	BodyOf  string          `json:"body_of,omitempty"`
+}
+
+// encode renders c as a line, its newline included.
+func encode(c *change) []byte {
+	var e entry
+	of := map[string]json.RawMessage{}
+	for _, in := range c.intents {
+		e.Intents, of[in.ID] = append(e.Intents, in.raw), in.raw
+	}
+	for _, ch := range c.charges {
+		e.Charges, of[ch.ID] = append(e.Charges, ch.raw), ch.raw
+	}
+	for _, re := range c.refunds {
+		e.Refunds, of[re.ID] = append(e.Refunds, re.raw), re.raw
+	}
+	refer := func(raw json.RawMessage) (json.RawMessage, string) {
+		for id, same := range of {
+			if bytes.Equal(raw, same) {
+				return nil, id
+			}
+		}
+		return raw, ""
+	}
+	for _, ev := range c.events {
+		line := eventLine{event: *ev}
+		line.Object, line.ObjectOf = refer(ev.object)
+		e.Events = append(e.Events, line)
+	}
+	for _, k := range c.keys {
+		line := keyLine{Key: k.key, Print: k.print[:], Status: k.status, Request: k.request, At: k.at}
+		line.Body, line.BodyOf = refer(k.body)
+		e.Keys = append(e.Keys, line)
+	}
+	e.Done = c.done
+	return append(mustJSON(e), '\n')
+}
+
+// decode is the inverse of encode. Objects keep the very bytes of the line.
+func decode(line []byte) (*change, error) {
+	var e entry
+	if err := json.Unmarshal(line, &e); err != nil {
+		return nil, err
+	}
+	c := &change{done: e.Done}
+	of := map[string]json.RawMessage{}
+	for _, raw := range e.Intents {
+		in := &intent{raw: raw}
+		if err := json.Unmarshal(raw, in); err != nil {
+			return nil, err
+		}
+		c.intents, of[in.ID] = append(c.intents, in), raw
+	}
+	for _, raw := range e.Charges {
+		ch := &charge{raw: raw}
+		if err := json.Unmarshal(raw, ch); err != nil {
+			return nil, err
+		}
+		c.charges, of[ch.ID] = append(c.charges, ch), raw
+	}
+	for _, raw := range e.Refunds {
+		re := &refund{raw: raw}
+		if err := json.Unmarshal(raw, re); err != nil {
+			return nil, err
+		}
+		c.refunds, of[re.ID] = append(c.refunds, re), raw
+	}
+	for _, l := range e.Events {
+		ev := l.event
+		ev.object = l.Object
+		if l.ObjectOf != "" {
+			ev.object = of[l.ObjectOf]
+		}
+		c.events = append(c.events, &ev)
+	}
+	for _, l := range e.Keys {
+		k := &keyRecord{key: l.Key, status: l.Status, request: l.Request, at: l.At, body: l.Body}
+		copy(k.print[:], l.Print)
+		if l.BodyOf != "" {
+			k.body = of[l.BodyOf]
+		}
+		c.keys = append(c.keys, k)
+	}
+	return c, nil
+}
+
+// journal is the open file. Double.mu guards it.
+type journal struct {
+	file *os.File
+	size int64 // bytes of whole lines
+	err  error // why nothing can be written any more
+}
+
+// write appends one line with one system call. A line that was written in part is cut off again, so that
+// the next one doesn't continue it; when that fails too, the journal takes no more.
+func (j *journal) write(line []byte) error {
+	if j.err != nil {
+		return j.err
+	}
+	n, err := j.file.Write(line)
+	if err == nil {
+		j.size += int64(n)
+		return nil
+	}
+	if cut := j.file.Truncate(j.size); cut != nil {
+		j.err = fmt.Errorf("repair journal after a failed write: %w", errors.Join(cut, err))
+	}
+	return fmt.Errorf("write journal: %w", err)
+}
+
+func (j *journal) close() error {
+	if errors.Is(j.err, os.ErrClosed) {
+		return nil
+	}
+	j.err = os.ErrClosed
+	if err := j.file.Close(); err != nil {
+		return fmt.Errorf("close journal: %w", err)
+	}
+	return nil
+}
+
+// readJournal gives each line's change to apply, in order. A last line without its newline was never
+// answered for: it is logged and left out. A missing file is an empty one.
+func readJournal(path string, log *slog.Logger, apply func(*change)) error {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewReaderSize(file, 1<<20)
+	for number := 1; ; number++ {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			if len(line) > 0 {
+				log.Warn("dropped the torn last line of the journal", "path", path, "line", number, "bytes", len(line))
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		c, err := decode(line)
+		if err != nil {
+			return fmt.Errorf("line %d is damaged: %w", number, err)
+		}
+		apply(c)
+	}
+}
+
+// rewriteJournal replaces the file by the given changes and leaves it open for more. The old file stays
+// whole until the new one is on disk under another name.
+func rewriteJournal(path string, changes func(yield func(*change) bool)) (*journal, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	temp := path + ".compact"
+	// O_APPEND also after the rename: a write always goes to the end, wherever a repair has put that.
+	file, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, journalMode)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{file: file}
+	buffered := bufio.NewWriterSize(file, 1<<20)
+	for c := range changes {
+		n, err := buffered.Write(encode(c))
+		j.size += int64(n)
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+	}
+	if err := errors.Join(buffered.Flush(), file.Sync()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return j, nil
+}

@@ -1,0 +1,105 @@
+package double
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+)
+
+const (
+	defaultPage = 10
+	maxPage     = 100
+)
+
+// query reads the state for a GET, with Double.mu held. What it returns is rendered after that.
+type query func(s *state) (any, *apiError)
+
+// asker reads the parameters of a GET. id is that of the path.
+type asker func(id string, f *form) query
+
+// pageQuery chooses a page of a list: see shelf.page.
+type pageQuery struct {
+	limit       int
+	first, last int64
+	after       string
+}
+
+func (f *form) page() pageQuery {
+	q := pageQuery{limit: defaultPage, last: math.MaxInt64}
+	if n, given := f.integer("limit", 1); given {
+		if n > maxPage {
+			f.fail(invalid("parameter_invalid_integer", "limit", "This value must be less than or equal to %d.", maxPage))
+		}
+		q.limit = int(min(n, maxPage))
+	}
+	q.after = f.text("starting_after")
+	return q
+}
+
+func askIntent(id string, _ *form) query {
+	return func(s *state) (any, *apiError) {
+		in, ok := s.intents.get(id)
+		if !ok {
+			return nil, missing("payment_intent", "intent", id)
+		}
+		return in.raw, nil
+	}
+}
+
+func askIntents(_ string, f *form) query {
+	q := f.page()
+	if from, given := f.integer("created[gte]", 0); given {
+		q.first = from
+	}
+	if to, given := f.integer("created[lte]", 0); given {
+		q.last = to
+	}
+	return func(s *state) (any, *apiError) {
+		return pageOf(s.intents, q, "payment_intent")
+	}
+}
+
+func askRefund(id string, _ *form) query {
+	return func(s *state) (any, *apiError) {
+		re, ok := s.refunds.get(id)
+		if !ok {
+			return nil, missing("refund", "refund", id)
+		}
+		return re.raw, nil
+	}
+}
+
+func askRefunds(_ string, f *form) query {
+	q, of := f.page(), f.text("payment_intent")
+	return func(s *state) (any, *apiError) {
+		if of == "" {
+			return pageOf(s.refunds, q, "refund")
+		}
+		if _, ok := s.intents.get(of); !ok {
+			return nil, missing("payment_intent", "payment_intent", of)
+		}
+		shelf := s.refundsOf[of]
+		if shelf == nil {
+			shelf = newShelf[*refund]()
+		}
+		return pageOf(shelf, q, "refund")
+	}
+}
+
+// snapper is an object that has been saved.
+type snapper interface {
+	object
+	snap() snapshot
+}
+
+func pageOf[T snapper](s *shelf[T], q pageQuery, kind string) (any, *apiError) {
+	items, more, ok := s.page(q)
+	if !ok {
+		return nil, invalid("resource_missing", "starting_after", "No such %s: '%s'", kind, q.after)
+	}
+	page := list{Object: "list", Data: make([]json.RawMessage, len(items)), HasMore: more, URL: fmt.Sprintf("/v1/%ss", kind)}
+	for i, item := range items {
+		page.Data[i] = item.snap().raw
+	}
+	return page, nil
+}

@@ -1,0 +1,149 @@
+package double
+
+// restore reads the journal into the state, queues the events that were not delivered, and rewrites the
+// journal without what nobody needs any more: old versions of objects, expired keys, delivered events.
+func (d *Double) restore() error {
+	var events []*event
+	done := map[string]bool{}
+	err := readJournal(d.cfg.JournalPath, d.log, func(c *change) {
+		d.state.apply(c)
+		for _, k := range c.keys {
+			d.keys.store(k)
+		}
+		events = append(events, c.events...)
+		for _, id := range c.done {
+			done[id] = true
+		}
+	})
+	if err != nil {
+		return err
+	}
+	d.keys.expire(d.cfg.Now().Unix())
+	undelivered := events[:0]
+	for _, ev := range events {
+		if !done[ev.ID] {
+			undelivered = append(undelivered, ev)
+		}
+	}
+	clear(events[len(undelivered):]) // lets go of the delivered ones
+	d.journal, err = rewriteJournal(d.cfg.JournalPath, func(yield func(*change) bool) {
+		d.everything(undelivered, yield)
+	})
+	if err != nil {
+		return err
+	}
+	if d.cfg.WebhookURL != "" {
+		d.courier.restore(undelivered)
+	}
+	return nil
+}
+
+// everything yields the state as changes, one object each, in an order that apply can take.
+func (d *Double) everything(events []*event, yield func(*change) bool) {
+	for _, in := range d.state.intents.items {
+		if !yield(&change{intents: []*intent{in}}) {
+			return
+		}
+	}
+	for _, ch := range d.state.charges.items {
+		if !yield(&change{charges: []*charge{ch}}) {
+			return
+		}
+	}
+	for _, re := range d.state.refunds.items {
+		if !yield(&change{refunds: []*refund{re}}) {
+			return
+		}
+	}
+	for _, k := range d.keys.oldest {
+		if !yield(&change{keys: []*keyRecord{k}}) {
+			return
+		}
+	}
+	for _, ev := range events {
+		if !yield(&change{events: []*event{ev}}) {
+			return
+		}
+	}
+}
+
+// commit runs a command and makes its change durable, then part of the state, then known to the webhooks:
+// all of it or, when the journal can't be written, none. rec is the key's record to complete, nil for a
+// call without one. It returns the answer.
+func (d *Double) commit(t *tx, rec *keyRecord, run command) (status int, body []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t.state = d.state
+	t.mute = d.cfg.WebhookURL == ""
+	// Never earlier than what exists, whatever the clock does: pages are searched by time.
+	t.now = max(d.cfg.Now().Unix(), d.state.intents.newest(), d.state.refunds.newest())
+
+	raw, failed := run(t)
+	status = 200
+	if failed != nil {
+		status, raw = failed.status, failed.body()
+	}
+	if rec != nil {
+		rec.status, rec.body, rec.request, rec.at = status, raw, t.request, d.cfg.Now().Unix()
+		t.keys = append(t.keys, rec)
+	}
+	if t.empty() {
+		return status, raw
+	}
+	t.done = d.done
+	if err := d.write(&t.change); err != nil {
+		d.log.Error("refuse a call", "error", err)
+		failed = serverError()
+		return failed.status, failed.body()
+	}
+	d.done = nil
+	d.state.apply(&t.change)
+	if rec != nil {
+		d.keys.store(rec)
+	}
+	d.courier.add(t.events, d.Faults())
+	return status, raw
+}
+
+// write puts a change into the journal, if there is one. The caller holds mu.
+func (d *Double) write(c *change) error {
+	if d.journal == nil {
+		return nil
+	}
+	return d.journal.write(encode(c))
+}
+
+// markDone notes that an event needs no more delivery. The mark rides along with the next call's line; if
+// it is lost with the process, the event is delivered once more, which receivers must expect anyway.
+func (d *Double) markDone(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.journal == nil {
+		return
+	}
+	d.done = append(d.done, id)
+	if len(d.done) < flushBatch {
+		return
+	}
+	if err := d.flushLocked(); err != nil {
+		d.log.Error("write delivery marks", "error", err)
+	}
+}
+
+// flushDone writes the marks that are waiting.
+func (d *Double) flushDone() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.flushLocked()
+}
+
+func (d *Double) flushLocked() error {
+	if len(d.done) == 0 {
+		return nil
+	}
+	if err := d.write(&change{done: d.done}); err != nil {
+		return err
+	}
+	d.done = nil
+	return nil
+}

@@ -1,0 +1,210 @@
+// Package stripe is the adapter to Stripe's API, and the only importer of stripe-go. The same code speaks to
+// Stripe and to the local double. It promises one of three answers to every call that moves money: what Stripe
+// decided, a definite refusal, or that the outcome is unknown (sale.Unavailable), after which the caller asks
+// again under the same idempotency key.
+package stripe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/paymentintent"
+	"github.com/stripe/stripe-go/v76/webhook"
+
+	"onsale/events"
+	"onsale/internal/sale"
+)
+
+// Config tells how to reach Stripe.
+type Config struct {
+	SecretKey      string
+	WebhookSecrets []string      // the first that verifies counts; two during a rotation
+	APIURL         string        // "" for Stripe's own
+	Timeout        time.Duration // of one call; after it the outcome is unknown
+}
+
+// Client calls Stripe. Safe for concurrent use.
+type Client struct {
+	intents paymentintent.Client
+	secrets []string
+}
+
+// New makes a client. It opens no connection.
+func New(cfg Config) *Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 256, 256
+	bc := &stripe.BackendConfig{
+		HTTPClient:        &http.Client{Transport: transport, Timeout: cfg.Timeout},
+		MaxNetworkRetries: stripe.Int64(0), // retries are the stream's, so that each one is seen and bounded
+		EnableTelemetry:   stripe.Bool(false),
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
+	}
+	if cfg.APIURL != "" {
+		bc.URL = stripe.String(cfg.APIURL)
+	}
+	return &Client{
+		intents: paymentintent.Client{B: stripe.GetBackendWithConfig(stripe.APIBackend, bc), Key: cfg.SecretKey},
+		secrets: cfg.WebhookSecrets,
+	}
+}
+
+// Authorize asks for the money of an attempt without taking it. The attempt's id is the idempotency key, so
+// asking again finds the first answer. A declined card is an intent in requires_payment_method, not an error;
+// what Stripe refuses to look at is sale.Invalid.
+func (c *Client) Authorize(ctx context.Context, a sale.Attempt) (sale.Intent, error) {
+	params := &stripe.PaymentIntentParams{
+		Amount: stripe.Int64(a.Amount), Currency: stripe.String(a.Currency),
+		PaymentMethod: stripe.String(a.PaymentMethod), PaymentMethodTypes: stripe.StringSlice([]string{"card"}),
+		CaptureMethod: stripe.String(string(stripe.PaymentIntentCaptureMethodManual)), Confirm: stripe.Bool(true),
+	}
+	params.AddMetadata("attempt_id", a.ID.String())
+	params.AddMetadata("order_id", a.OrderID.String())
+	params.AddMetadata("event_id", a.EventID)
+	params.Context = ctx
+	params.SetIdempotencyKey(a.ID.String())
+	pi, err := c.intents.New(params)
+	return answer("authorize", pi, err)
+}
+
+// Retrieve asks how an intent stands now.
+func (c *Client) Retrieve(ctx context.Context, intentID string) (sale.Intent, error) {
+	params := &stripe.PaymentIntentParams{}
+	params.Context = ctx
+	pi, err := c.intents.Get(intentID, params)
+	return answer("retrieve intent", pi, err)
+}
+
+// Capture takes the money of an authorized intent. An intent that can't be captured is sale.Conflict.
+func (c *Client) Capture(ctx context.Context, attempt uuid.UUID, intentID string) (sale.Intent, error) {
+	params := &stripe.PaymentIntentCaptureParams{}
+	params.Context = ctx
+	params.SetIdempotencyKey(attempt.String() + ":capture")
+	pi, err := c.intents.Capture(intentID, params)
+	return answer("capture", pi, err)
+}
+
+// Cancel gives an authorization back. An intent that can't be canceled is sale.Conflict.
+func (c *Client) Cancel(ctx context.Context, attempt uuid.UUID, intentID string) (sale.Intent, error) {
+	params := &stripe.PaymentIntentCancelParams{}
+	params.Context = ctx
+	params.SetIdempotencyKey(attempt.String() + ":cancel")
+	pi, err := c.intents.Cancel(intentID, params)
+	return answer("cancel", pi, err)
+}
+
+// Each calls f for every intent made at or after since (all of them when it is zero), newest first, until f returns false.
+func (c *Client) Each(ctx context.Context, since time.Time, f func(sale.Intent) bool) error {
+	params := &stripe.PaymentIntentListParams{}
+	if !since.IsZero() {
+		params.CreatedRange = &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()}
+	}
+	params.Limit = stripe.Int64(100)
+	params.Context = ctx
+	it := c.intents.List(params)
+	for it.Next() {
+		if !f(intent(it.PaymentIntent())) {
+			return nil
+		}
+	}
+	if err := it.Err(); err != nil {
+		_, err = answer("list intents", nil, err)
+		return err
+	}
+	return nil
+}
+
+// Find looks for the intent of an attempt among those made since the attempt began, for when its idempotency
+// key is of no more use. false: there is none, so the attempt never had an effect.
+func (c *Client) Find(ctx context.Context, attempt uuid.UUID, since time.Time) (sale.Intent, bool, error) {
+	var found sale.Intent
+	ok := false
+	err := c.Each(ctx, since.Add(-time.Minute), func(i sale.Intent) bool {
+		if i.AttemptID == attempt.String() {
+			found, ok = i, true
+		}
+		return !ok
+	})
+	return found, ok, err
+}
+
+// Verify checks a webhook's signature over the raw body and its age (five minutes), and reads what it is about.
+func (c *Client) Verify(body []byte, signature string) (events.StripeEvent, error) {
+	bad := sale.Errorf(sale.Invalid, "bad_signature", "the webhook's signature is missing, wrong or too old")
+	for _, secret := range c.secrets {
+		e, err := webhook.ConstructEventWithOptions(body, signature, secret, webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true})
+		if err != nil {
+			bad.Err = err
+			continue
+		}
+		out := events.StripeEvent{V: events.Version, ID: e.ID, Type: string(e.Type), Created: time.Unix(e.Created, 0).UTC()}
+		var object struct {
+			Object   string            `json:"object"`
+			ID       string            `json:"id"`
+			Metadata map[string]string `json:"metadata"`
+		}
+		if err := json.Unmarshal(e.Data.Raw, &object); err != nil {
+			return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook's object can't be read").Because(err)
+		}
+		if object.Object == "payment_intent" {
+			out.IntentID, out.AttemptID = object.ID, object.Metadata["attempt_id"]
+		}
+		return out, nil
+	}
+	return events.StripeEvent{}, bad
+}
+
+func intent(pi *stripe.PaymentIntent) sale.Intent {
+	i := sale.Intent{
+		ID: pi.ID, Status: sale.IntentStatus(pi.Status), Amount: pi.Amount, Captured: pi.AmountReceived, Currency: string(pi.Currency),
+		ClientSecret: pi.ClientSecret, AttemptID: pi.Metadata["attempt_id"], OrderID: pi.Metadata["order_id"], EventID: pi.Metadata["event_id"],
+		Reason: string(pi.CancellationReason),
+	}
+	if pi.LastPaymentError != nil {
+		i.Reason = reason(pi.LastPaymentError)
+	}
+	return i
+}
+
+func reason(e *stripe.Error) string {
+	if e.DeclineCode != "" {
+		return string(e.DeclineCode)
+	}
+	return string(e.Code)
+}
+
+// answer sorts what Stripe said: a decision, a definite refusal, or an unknown outcome.
+func answer(verb string, pi *stripe.PaymentIntent, err error) (sale.Intent, error) {
+	if err == nil {
+		return intent(pi), nil
+	}
+	var e *stripe.Error
+	if !errors.As(err, &e) {
+		return sale.Intent{}, unknown(verb, err)
+	}
+	// The request's own error text may hold what was sent; only Stripe's codes go on.
+	cause := fmt.Errorf("stripe answered %d %s %s (request %s)", e.HTTPStatusCode, e.Type, e.Code, e.RequestID)
+	switch {
+	case e.Type == stripe.ErrorTypeCard && e.PaymentIntent != nil:
+		declined := intent(e.PaymentIntent)
+		declined.Status, declined.Reason = sale.IntentRequiresPaymentMethod, reason(e)
+		return declined, nil
+	case e.HTTPStatusCode == http.StatusTooManyRequests, e.HTTPStatusCode >= 500, e.HTTPStatusCode == http.StatusConflict,
+		e.HTTPStatusCode == http.StatusUnauthorized, e.HTTPStatusCode == http.StatusForbidden:
+		// A wrong API key is the operator's to mend, and no fan's order should die of it.
+		return sale.Intent{}, unknown(verb, cause)
+	case e.Code == stripe.ErrorCodePaymentIntentUnexpectedState:
+		return sale.Intent{}, sale.Errorf(sale.Conflict, "unexpected_state", "%s: the payment is in another state", verb).Because(cause)
+	default:
+		return sale.Intent{}, sale.Errorf(sale.Invalid, string(e.Code), "%s: Stripe refused the request", verb).Because(cause)
+	}
+}
+
+func unknown(verb string, err error) error {
+	return sale.Errorf(sale.Unavailable, "payment_unknown", "%s: Stripe's answer is not known", verb).Because(err)
+}

@@ -1,0 +1,284 @@
+// Package up is the embedded default: everything a sale needs, on this machine. It starts NATS, Postgres and
+// Redis where none was named, a double of Stripe where there is no key, and the four services, all wired to
+// each other, with secrets of the data folder's own. Tests and the bench start the same.
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"onsale/internal/app"
+	"onsale/internal/stack"
+	"onsale/internal/stripe/double"
+	"onsale/store"
+)
+
+// Config says what to start.
+type Config struct {
+	Dir   string
+	Fresh bool // forget what was there
+
+	Listen    string // of the api; where it is taken, a free port serves
+	OpsListen string // of the api's operations; likewise
+
+	NATSURL, DatabaseURL, RedisURL string // each names one that runs already
+	StripeKey, WebhookSecret       string // of a real account; "" starts the double
+
+	// Services "all" runs the four services in this process, "none" leaves them to be run as binaries with
+	// the environment that is written to the data folder.
+	Services string
+	Durable  bool // fsync everywhere; without it only tests should run
+	MaxChunk int  // joins in one message; 0 for the default
+	Log      *slog.Logger
+	Progress func(string)
+}
+
+// Local is a running system.
+type Local struct {
+	BaseURL, AdminURL, StripeURL   string
+	AdminToken, StripeKey          string
+	NATSURL, DatabaseURL, RedisURL string
+	Double                         *double.Double // nil with a real account
+	EnvFile                        string
+
+	stack *stack.Stack
+	stop  context.CancelFunc
+	ended chan struct{}
+	err   error
+}
+
+// Start starts everything and returns when the api is ready. It stops when ctx ends or a part fails; wait for
+// that with Wait.
+func Start(ctx context.Context, cfg Config) (l *Local, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = func(string) {}
+	}
+	st, err := stack.Start(ctx, stack.Config{
+		Dir: cfg.Dir, Fresh: cfg.Fresh, NATSURL: cfg.NATSURL, DatabaseURL: cfg.DatabaseURL, RedisURL: cfg.RedisURL,
+		Durable: cfg.Durable, Log: cfg.Log, Progress: cfg.Progress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.Close())
+		}
+	}()
+	if err := store.Migrate(ctx, st.DatabaseURL); err != nil {
+		return nil, err
+	}
+	sec, err := loadSecrets(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	apiLn, err := listen(cfg.Listen, cfg.Progress)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			apiLn.Close()
+		}
+	}()
+	opsAddr, err := reserve(cfg.OpsListen, cfg.Progress)
+	if err != nil {
+		return nil, err
+	}
+	l = &Local{
+		BaseURL: "http://" + apiLn.Addr().String(), AdminURL: "http://" + opsAddr, AdminToken: sec.AdminToken,
+		NATSURL: st.NATSURL, DatabaseURL: st.DatabaseURL, RedisURL: st.RedisURL, stack: st, ended: make(chan struct{}),
+	}
+	run, stop := context.WithCancel(ctx)
+	l.stop = stop
+	services, sctx := errgroup.WithContext(run)
+	var payments errgroup.Group
+	later, stopPayments := context.WithCancel(context.WithoutCancel(ctx)) // outlives the services, which drain into it
+	if err := l.startStripe(later, cfg, sec, &payments); err != nil {
+		stop()
+		stopPayments()
+		return nil, err
+	}
+	c := l.configs(cfg, sec, opsAddr)
+	l.EnvFile = filepath.Join(cfg.Dir, "onsale.env")
+	if err := writeFile(l.EnvFile, []byte(l.environment(c))); err != nil {
+		stop()
+		stopPayments()
+		return nil, err
+	}
+	if cfg.Services == "none" {
+		apiLn.Close() // its port is kept for the binary
+		services.Go(func() error { <-sctx.Done(); return nil })
+	} else {
+		log := func(name string) *slog.Logger { return cfg.Log.With("service", name) }
+		services.Go(func() error { return app.RunAPI(sctx, c.api, apiLn, log("api")) })
+		services.Go(func() error { return app.RunAdmitter(sctx, c.admitter, log("admitter")) })
+		services.Go(func() error { return app.RunPayworker(sctx, c.payworker, log("payworker")) })
+		services.Go(func() error { return app.RunCommitter(sctx, c.committer, log("committer")) })
+	}
+	services.Go(func() error {
+		select {
+		case err := <-st.Failed():
+			return err
+		case <-sctx.Done():
+			return nil
+		}
+	})
+	go func() {
+		defer close(l.ended)
+		err := services.Wait()
+		stopPayments()
+		l.err = errors.Join(err, payments.Wait(), st.Close())
+	}()
+	if cfg.Services != "none" {
+		if err := l.waitReady(ctx); err != nil {
+			stop()
+			return nil, errors.Join(err, l.Wait())
+		}
+	}
+	return l, nil
+}
+
+// startStripe starts the double, unless there is an account.
+func (l *Local) startStripe(ctx context.Context, cfg Config, sec secrets, g *errgroup.Group) error {
+	if cfg.StripeKey != "" {
+		l.StripeKey = cfg.StripeKey
+		return nil
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for the Stripe double: %w", err)
+	}
+	l.Double, err = double.New(double.Config{
+		SecretKey: sec.StripeKey, WebhookURL: l.BaseURL + "/v1/webhooks/stripe", WebhookSecret: sec.WebhookSecret,
+		JournalPath: filepath.Join(cfg.Dir, "stripe-double.jsonl"), Log: cfg.Log.With("service", "stripe-double"),
+	})
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	l.StripeURL, l.StripeKey = "http://"+ln.Addr().String(), sec.StripeKey
+	cfg.Progress("no STRIPE_SECRET_KEY: payments go to a double of Stripe on " + l.StripeURL)
+	g.Go(func() error { return errors.Join(l.Double.Run(ctx, ln), l.Double.Close()) })
+	return nil
+}
+
+// Ended is closed when everything has stopped, by Close or because a part failed.
+func (l *Local) Ended() <-chan struct{} { return l.ended }
+
+// Wait returns when everything has stopped, with what went wrong.
+func (l *Local) Wait() error {
+	<-l.ended
+	return l.err
+}
+
+// Close stops everything, in order: the services drain first, the servers go last.
+func (l *Local) Close() error {
+	l.stop()
+	return l.Wait()
+}
+
+const readyLimit = time.Minute
+
+func (l *Local) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	for {
+		if app.Ready(ctx, l.AdminURL) == nil {
+			return nil
+		}
+		select {
+		case <-l.ended:
+			return errors.New("a service ended while it was starting")
+		case <-ctx.Done():
+			return errors.Join(errors.New("the api did not become ready"), app.Ready(context.WithoutCancel(ctx), l.AdminURL))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// listen opens a listener at an address, or at a free port of the same host where the port is taken.
+func listen(address string, tell func(string)) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if err == nil {
+		return ln, nil
+	}
+	host, port, serr := net.SplitHostPort(address)
+	if serr != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if ln, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	tell(fmt.Sprintf("port %s is taken: using %s", port, ln.Addr()))
+	return ln, nil
+}
+
+// reserve finds an address that can be listened on.
+func reserve(address string, tell func(string)) (string, error) {
+	ln, err := listen(address, tell)
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+type configs struct {
+	api       app.API
+	admitter  app.Admitter
+	payworker app.Payworker
+	committer app.Committer
+}
+
+// configs are what each service is told.
+func (l *Local) configs(cfg Config, sec secrets, opsAddr string) configs {
+	common := app.Common{NATSURL: l.NATSURL, NATSReplicas: 1, DatabaseURL: l.DatabaseURL}
+	withOps := common
+	withOps.OpsListen = opsAddr
+	webhook := sec.WebhookSecret
+	if cfg.StripeKey != "" {
+		webhook = cfg.WebhookSecret
+	}
+	maxChunk := cfg.MaxChunk
+	if maxChunk == 0 {
+		maxChunk = 256
+	}
+	return configs{
+		api: app.API{Common: withOps, RedisURL: l.RedisURL, Listen: strings.TrimPrefix(l.BaseURL, "http://"), TicketSecret: sec.TicketSecret,
+			PassKeys: sec.PassKey, PassTTL: 10 * time.Minute, AdminToken: sec.AdminToken, WebhookSecrets: []string{webhook}, MaxChunk: maxChunk},
+		admitter: app.Admitter{Common: common, Tick: 100 * time.Millisecond},
+		payworker: app.Payworker{Common: common, StripeSecretKey: l.StripeKey, StripeAPIURL: l.StripeURL, StripeTimeout: 20 * time.Second,
+			AckWait: 40 * time.Second, Concurrency: 64},
+		committer: app.Committer{Common: common, RedisURL: l.RedisURL, AckWait: 30 * time.Second, Concurrency: 512},
+	}
+}
+
+// environment is what the four binaries and the operator's commands need to reach this system.
+func (l *Local) environment(c configs) string {
+	vars := map[string]string{
+		"NATS_URL": l.NATSURL, "DATABASE_URL": l.DatabaseURL, "REDIS_URL": l.RedisURL,
+		"API_LISTEN": c.api.Listen, "TICKET_SECRET": c.api.TicketSecret, "PASS_KEYS": c.api.PassKeys,
+		"ADMIN_TOKEN": c.api.AdminToken, "STRIPE_WEBHOOK_SECRETS": strings.Join(c.api.WebhookSecrets, ","),
+		"STRIPE_SECRET_KEY": l.StripeKey, "STRIPE_API_URL": l.StripeURL,
+		"ONSALE_URL": l.BaseURL, "ONSALE_ADMIN_URL": l.AdminURL,
+	}
+	lines := make([]string, 0, len(vars))
+	for k, v := range vars {
+		lines = append(lines, k+"="+v)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n"
+}

@@ -1,0 +1,238 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"onsale/events"
+	"onsale/internal/sale"
+)
+
+// BeginAttempts records the order and the first payment attempt of each checkout that has none yet, before
+// anyone calls Stripe. Prices are Postgres's own, not the command's: a command whose seats are unknown or
+// whose amount differs is refused, and so is one whose order was begun by another body. Results are in the
+// order of the checkouts.
+func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRequested) ([]sale.Begun, error) {
+	// One order of insertion for everyone, so that two workers with the same commands can't deadlock.
+	byOrder := slices.Clone(checkouts)
+	slices.SortFunc(byOrder, func(a, b events.CheckoutRequested) int { return slices.Compare(a.OrderID[:], b.OrderID[:]) })
+	var orders, holds, attempts []uuid.UUID
+	var eventIDs, seats, currencies, methods []string
+	var sessions, hashes [][]byte
+	var amounts []int64
+	for _, c := range byOrder {
+		orders, holds, attempts = append(orders, c.OrderID), append(holds, c.HoldID), append(attempts, sale.AttemptID(c.OrderID, 1))
+		eventIDs, currencies, methods = append(eventIDs, c.EventID), append(currencies, c.Currency), append(methods, c.PaymentMethod)
+		seats = append(seats, strings.Join(c.Seats, ","))
+		sessions, hashes = append(sessions, c.Session[:]), append(hashes, c.RequestHash)
+		amounts = append(amounts, c.Amount)
+	}
+	found := map[uuid.UUID]begunRow{}
+	err := s.transact(ctx, func(tx pgx.Tx) error {
+		b := &pgx.Batch{}
+		b.Queue(insertOrders, orders, eventIDs, sessions, holds, seats, amounts, currencies, hashes, s.now())
+		b.Queue(insertAttempts, orders, attempts, methods, hashes, s.now())
+		b.Queue(selectBegun, orders).Query(func(rows pgx.Rows) error {
+			all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[begunRow])
+			for _, r := range all {
+				found[r.OrderID] = r
+			}
+			return err
+		})
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, err
+	}
+	results := make([]sale.Begun, len(checkouts))
+	for i, c := range checkouts {
+		row, ok := found[c.OrderID]
+		switch {
+		case !ok:
+			results[i].Refused = sale.Errorf(sale.Invalid, "bad_checkout", "order %s: its event or seats are unknown, or its amount is not theirs", c.OrderID)
+		case string(row.RequestHash) != string(c.RequestHash):
+			results[i].Refused = sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "order %s was begun by another request", c.OrderID)
+		default:
+			results[i].Attempt = row.attempt()
+		}
+	}
+	return results, nil
+}
+
+const insertOrders = `
+	WITH input AS (
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::bytea[])
+			AS i(order_id, event_id, session, hold_id, seats, amount, currency, request_hash)
+	), priced AS (
+		SELECT i.order_id, count(t.seat_id) AS found, cardinality(string_to_array(i.seats, ',')) AS wanted, sum(t.price) AS total
+		FROM input i CROSS JOIN LATERAL unnest(string_to_array(i.seats, ',')) AS w(seat_id)
+		LEFT JOIN seats t ON t.event_id = i.event_id AND t.seat_id = w.seat_id
+		GROUP BY i.order_id, i.seats
+	)
+	INSERT INTO orders (order_id, event_id, session, hold_id, seats, amount, currency, status, request_hash, created_at, updated_at)
+	SELECT i.order_id, i.event_id, i.session, i.hold_id, string_to_array(i.seats, ','), i.amount, i.currency, 'processing', i.request_hash, $9, $9
+	FROM input i JOIN priced p USING (order_id) JOIN events e USING (event_id)
+	WHERE p.found = p.wanted AND p.total = i.amount AND e.currency = i.currency
+	ORDER BY i.order_id
+	ON CONFLICT (order_id) DO NOTHING`
+
+const insertAttempts = `
+	INSERT INTO payment_attempts (attempt_id, order_id, n, state, amount, currency, payment_method, created_at, updated_at)
+	SELECT i.attempt_id, o.order_id, 1, 'started', o.amount, o.currency, i.payment_method, $5, $5
+	FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) AS i(order_id, attempt_id, payment_method, request_hash)
+	JOIN orders o ON o.order_id = i.order_id AND o.request_hash = i.request_hash
+	ORDER BY i.order_id
+	ON CONFLICT (order_id, n) DO NOTHING`
+
+const selectBegun = `
+	SELECT DISTINCT ON (o.order_id) o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
+		a.amount, a.currency, a.payment_method, a.created_at, a.updated_at
+	FROM orders o JOIN payment_attempts a USING (order_id)
+	WHERE o.order_id = ANY ($1::uuid[]) ORDER BY o.order_id, a.n DESC`
+
+type begunRow struct {
+	OrderID       uuid.UUID
+	RequestHash   []byte
+	AttemptID     uuid.UUID
+	EventID       string
+	HoldID        uuid.UUID
+	Seats         []string
+	State         sale.AttemptState
+	IntentID      string
+	Amount        int64
+	Currency      string
+	PaymentMethod string
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (r begunRow) attempt() sale.Attempt {
+	return sale.Attempt{ID: r.AttemptID, OrderID: r.OrderID, EventID: r.EventID, HoldID: r.HoldID, Seats: r.Seats, State: r.State, IntentID: r.IntentID,
+		Amount: r.Amount, Currency: r.Currency, PaymentMethod: r.PaymentMethod, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
+}
+
+// Attempt returns a payment attempt as it is now, or sale.NotFound.
+func (s *Store) Attempt(ctx context.Context, attemptID uuid.UUID) (sale.Attempt, error) {
+	rows, err := s.pool.Query(ctx, `SELECT o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
+			a.amount, a.currency, a.payment_method, a.created_at, a.updated_at
+		FROM payment_attempts a JOIN orders o USING (order_id) WHERE a.attempt_id = $1`, attemptID)
+	if err != nil {
+		return sale.Attempt{}, classify(err)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[begunRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return sale.Attempt{}, sale.Errorf(sale.NotFound, "attempt_not_found", "there is no payment attempt %s", attemptID)
+	}
+	return row.attempt(), classify(err)
+}
+
+// MarkAuthorized moves attempts to Authorized, from Started or ActionRequired, and tells PAYMENTS. Attempts
+// that have moved on are left alone.
+func (s *Store) MarkAuthorized(ctx context.Context, all []sale.Settlement) error {
+	return s.settle(ctx, all, transition{
+		to: sale.Authorized, from: []sale.AttemptState{sale.Started, sale.ActionRequired},
+		order: sale.Processing, orderFrom: []sale.OrderStatus{sale.AuthenticationRequired}, outcome: events.PaymentAuthorized,
+	})
+}
+
+// MarkDeclined ends attempts that Stripe refused, from Started or ActionRequired: their orders have failed.
+func (s *Store) MarkDeclined(ctx context.Context, all []sale.Settlement) error {
+	return s.settle(ctx, all, transition{
+		to: sale.Declined, from: []sale.AttemptState{sale.Started, sale.ActionRequired},
+		order: sale.PaymentFailed, orderFrom: []sale.OrderStatus{sale.Processing, sale.AuthenticationRequired}, outcome: events.PaymentDeclined,
+	})
+}
+
+// MarkActionRequired records that the buyer must authenticate, from Started.
+func (s *Store) MarkActionRequired(ctx context.Context, all []sale.Settlement) error {
+	return s.settle(ctx, all, transition{
+		to: sale.ActionRequired, from: []sale.AttemptState{sale.Started},
+		order: sale.AuthenticationRequired, orderFrom: []sale.OrderStatus{sale.Processing}, outcome: events.PaymentActionRequired,
+	})
+}
+
+// MarkCaptured records that the money was taken, from Authorized.
+func (s *Store) MarkCaptured(ctx context.Context, all []sale.Settlement) error {
+	return s.settle(ctx, all, transition{to: sale.Captured, from: []sale.AttemptState{sale.Authorized}, outcome: events.PaymentCaptured})
+}
+
+// MarkCanceled records that an authorization was given back, from any state in which no money was taken. An
+// order that still waited for the payment has failed.
+func (s *Store) MarkCanceled(ctx context.Context, all []sale.Settlement) error {
+	return s.settle(ctx, all, transition{
+		to: sale.Canceled, from: []sale.AttemptState{sale.Started, sale.ActionRequired, sale.Authorized},
+		order: sale.PaymentFailed, orderFrom: []sale.OrderStatus{sale.Processing, sale.AuthenticationRequired}, outcome: events.PaymentCanceled,
+	})
+}
+
+// transition is a guarded move of attempts, and of their orders where order is set.
+type transition struct {
+	to        sale.AttemptState
+	from      []sale.AttemptState
+	order     sale.OrderStatus
+	orderFrom []sale.OrderStatus
+	outcome   events.PaymentOutcome
+}
+
+func (s *Store) settle(ctx context.Context, all []sale.Settlement, t transition) error {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b sale.Settlement) int {
+		return cmp.Or(slices.Compare(a.Attempt.OrderID[:], b.Attempt.OrderID[:]), slices.Compare(a.Attempt.ID[:], b.Attempt.ID[:]))
+	})
+	var attempts, orders []uuid.UUID
+	var intents, secrets, reasons, subjects, ids []string
+	var payloads [][]byte
+	now := s.now()
+	for _, x := range all {
+		attempts, orders = append(attempts, x.Attempt.ID), append(orders, x.Attempt.OrderID)
+		intents, secrets, reasons = append(intents, x.IntentID), append(secrets, x.ClientSecret), append(reasons, x.Reason)
+		subjects = append(subjects, events.PaymentSubject(x.Attempt.EventID, t.outcome))
+		ids = append(ids, x.Attempt.ID.String()+":"+string(t.outcome))
+		payloads = append(payloads, events.Encode(events.Payment{
+			V: events.Version, Outcome: t.outcome, AttemptID: x.Attempt.ID, OrderID: x.Attempt.OrderID, EventID: x.Attempt.EventID,
+			HoldID: x.Attempt.HoldID, Seats: x.Attempt.Seats,
+			IntentID: x.IntentID, Amount: x.Attempt.Amount, Currency: x.Attempt.Currency, Reason: x.Reason, At: now.UTC(),
+		}))
+	}
+	return s.transact(ctx, func(tx pgx.Tx) error {
+		b := &pgx.Batch{}
+		// Orders first and in one order: whoever moves an order or its attempts holds the order's row.
+		b.Queue(`SELECT 1 FROM orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR NO KEY UPDATE`, orders)
+		b.Queue(settleAttempts, attempts, intents, secrets, reasons, subjects, ids, payloads, t.to, names(t.from), events.Payments, now,
+			t.order, names(t.orderFrom))
+		b.Queue(notify, events.Payments)
+		return tx.SendBatch(ctx, b).Close()
+	})
+}
+
+const settleAttempts = `
+	WITH input AS (
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+			AS i(attempt_id, intent_id, client_secret, reason, subject, msg_id, payload)
+	), moved AS (
+		UPDATE payment_attempts a
+		SET state = $8, intent_id = coalesce(nullif(i.intent_id, ''), a.intent_id), client_secret = i.client_secret, reason = i.reason, updated_at = $11
+		FROM input i WHERE a.attempt_id = i.attempt_id AND a.state = ANY ($9::text[])
+		RETURNING a.attempt_id, a.order_id, i.reason, i.subject, i.msg_id, i.payload
+	), told AS (
+		INSERT INTO outbox (stream, subject, msg_id, payload) SELECT $10, subject, msg_id, payload FROM moved
+	)
+	UPDATE orders o SET status = $12, reason = m.reason, updated_at = $11
+	FROM moved m WHERE o.order_id = m.order_id AND o.status = ANY ($13::text[])`
+
+const notify = `SELECT pg_notify('outbox_' || lower($1), '')`
+
+func names[T ~string](states []T) []string {
+	out := make([]string, len(states))
+	for i, s := range states {
+		out[i] = string(s)
+	}
+	return out
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"onsale/internal/line"
+	"onsale/internal/sale"
+)
+
+// CreateEvent records an event in its lobby, with its seats in plan order. An id that is taken is
+// sale.Conflict, code "event_exists".
+func (s *Store) CreateEvent(ctx context.Context, e sale.Event, seats []sale.Seat) error {
+	return s.transact(ctx, func(tx pgx.Tx) error {
+		var opens *time.Time
+		if !e.OpensAt.IsZero() {
+			opens = &e.OpensAt
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO events (event_id, name, currency, rate, opens_at, seats, max_seats_per_hold, hold_ttl_ms, payment_window_ms)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, e.ID, e.Name, e.Currency, e.Rate, opens, len(seats),
+			e.Rules.MaxSeatsPerHold, e.Rules.HoldTTL.Milliseconds(), e.Rules.PaymentWindow.Milliseconds())
+		if constraint(err) == "events_pkey" {
+			return sale.Errorf(sale.Conflict, "event_exists", "there is an event %s already", e.ID)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"seats"},
+			[]string{"event_id", "seat_id", "ordinal", "zone", "row_name", "number", "category", "price", "x", "y"},
+			pgx.CopyFromSlice(len(seats), func(i int) ([]any, error) {
+				t := seats[i]
+				return []any{e.ID, t.ID, i, t.Zone, t.Row, t.Number, t.Category, t.Price, t.X, t.Y}, nil
+			}))
+		return err
+	})
+}
+
+const selectEvents = `SELECT e.event_id, e.name, e.currency, e.state, e.rate, coalesce(e.opens_at, 'epoch'),
+	e.max_seats_per_hold, e.hold_ttl_ms, e.payment_window_ms, e.seats
+	FROM events e`
+
+// Events lists all events, newest first.
+func (s *Store) Events(ctx context.Context) ([]sale.Event, error) {
+	rows, err := s.pool.Query(ctx, selectEvents+` ORDER BY e.created_at DESC, e.event_id`)
+	if err != nil {
+		return nil, classify(err)
+	}
+	all, err := pgx.CollectRows(rows, scanEvent)
+	return all, classify(err)
+}
+
+// Event returns one event, or sale.NotFound.
+func (s *Store) Event(ctx context.Context, eventID string) (sale.Event, error) {
+	rows, err := s.pool.Query(ctx, selectEvents+` WHERE e.event_id = $1`, eventID)
+	if err != nil {
+		return sale.Event{}, classify(err)
+	}
+	e, err := pgx.CollectExactlyOneRow(rows, scanEvent)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return e, sale.Errorf(sale.NotFound, "event_not_found", "there is no event %q", eventID)
+	}
+	return e, classify(err)
+}
+
+func scanEvent(row pgx.CollectableRow) (sale.Event, error) {
+	var e sale.Event
+	var holdMS, payMS int64
+	err := row.Scan(&e.ID, &e.Name, &e.Currency, &e.State, &e.Rate, &e.OpensAt, &e.Rules.MaxSeatsPerHold, &holdMS, &payMS, &e.Seats)
+	if e.OpensAt.Unix() == 0 {
+		e.OpensAt = time.Time{}
+	}
+	e.Rules.HoldTTL, e.Rules.PaymentWindow = time.Duration(holdMS)*time.Millisecond, time.Duration(payMS)*time.Millisecond
+	return e, err
+}
+
+// Seats returns an event's seats in plan order.
+func (s *Store) Seats(ctx context.Context, eventID string) ([]sale.Seat, error) {
+	rows, err := s.pool.Query(ctx, `SELECT seat_id, zone, row_name, number, category, price, x, y
+		FROM seats WHERE event_id = $1 ORDER BY ordinal`, eventID)
+	if err != nil {
+		return nil, classify(err)
+	}
+	seats, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (sale.Seat, error) {
+		var t sale.Seat
+		err := row.Scan(&t.ID, &t.Zone, &t.Row, &t.Number, &t.Category, &t.Price, &t.X, &t.Y)
+		return t, err
+	})
+	return seats, classify(err)
+}
+
+// Controls returns what the operator wants of each event that is not closed for longer than an hour, and what
+// is left to sell there.
+func (s *Store) Controls(ctx context.Context) (map[string]line.Control, error) {
+	rows, err := s.pool.Query(ctx, `SELECT e.event_id,
+			CASE WHEN e.state = 'lobby' AND e.opens_at <= $1 THEN 'open' ELSE e.state END, e.rate,
+			e.seats - (SELECT count(*) FROM sold_seats t WHERE t.event_id = e.event_id)
+		FROM events e WHERE e.state <> 'closed' OR e.updated_at > $1 - interval '1 hour'`, s.now())
+	if err != nil {
+		return nil, classify(err)
+	}
+	controls := map[string]line.Control{}
+	var id string
+	var c line.Control
+	_, err = pgx.ForEachRow(rows, []any{&id, &c.State, &c.Rate, &c.SeatsLeft}, func() error {
+		controls[id] = c
+		return nil
+	})
+	return controls, classify(err)
+}
+
+// from lists the states that each state can be reached from.
+var from = map[sale.State][]string{
+	sale.Open:   {"lobby", "paused", "open"},
+	sale.Paused: {"open", "paused"},
+	sale.Closed: {"lobby", "open", "paused", "closed"},
+}
+
+// MoveSale moves a sale to Open, Paused or Closed. A move that its state forbids is sale.Conflict.
+func (s *Store) MoveSale(ctx context.Context, eventID string, to sale.State) error {
+	return s.transact(ctx, func(tx pgx.Tx) error {
+		var state sale.State
+		err := tx.QueryRow(ctx, `SELECT CASE WHEN state = 'lobby' AND opens_at <= $2 THEN 'open' ELSE state END
+			FROM events WHERE event_id = $1 FOR UPDATE`, eventID, s.now()).Scan(&state)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return sale.Errorf(sale.NotFound, "event_not_found", "there is no event %q", eventID)
+		}
+		if err != nil {
+			return err
+		}
+		for _, f := range from[to] {
+			if f == string(state) {
+				_, err := tx.Exec(ctx, `UPDATE events SET state = $2, updated_at = $3 WHERE event_id = $1`, eventID, to, s.now())
+				return err
+			}
+		}
+		return sale.Errorf(sale.Conflict, "wrong_state", "a sale that is %s can't become %s", state, to)
+	})
+}
+
+// SetRate changes the pace of admission, in fans a second.
+func (s *Store) SetRate(ctx context.Context, eventID string, rate float64) error {
+	return s.transact(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE events SET rate = $2, updated_at = $3 WHERE event_id = $1 AND state <> 'closed'`, eventID, rate, s.now())
+		if err == nil && tag.RowsAffected() == 0 {
+			return sale.Errorf(sale.NotFound, "event_not_found", "there is no event %q that isn't closed", eventID)
+		}
+		return err
+	})
+}

@@ -1,0 +1,250 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"onsale/events"
+	"onsale/internal/sale"
+)
+
+// CommitOrders sells the seats of authorized payments, in one transaction: each order gets all of its seats or
+// none, by itself, and what became of it is told to ORDERS. blocked names, for each payment, seats that someone
+// else holds right now: an order that let its hold lapse does not take them. Seats go to the first in the slice. Results are in
+// the order of the payments; an order that is unknown is sale.NotFound for the caller to sort out alone.
+func (s *Store) CommitOrders(ctx context.Context, all []events.Payment, blocked [][]string) ([]sale.Committed, error) {
+	var results []sale.Committed
+	err := s.transact(ctx, func(tx pgx.Tx) error {
+		c := commit{all: all, blocked: blocked, now: s.now(), results: make([]sale.Committed, len(all))}
+		if err := c.lockOrders(ctx, tx); err != nil {
+			return err
+		}
+		if err := c.readTaken(ctx, tx); err != nil {
+			return err
+		}
+		if err := c.decide(); err != nil {
+			return err
+		}
+		results = c.results
+		return c.write(ctx, tx)
+	})
+	return results, err
+}
+
+// commit is the state of one CommitOrders transaction.
+type commit struct {
+	all     []events.Payment
+	blocked [][]string
+	now     time.Time
+	results []sale.Committed
+
+	orders map[uuid.UUID]lockedOrder
+	taken  map[seatKey]bool
+
+	sold      struct{ events, seats, orders column }
+	confirmed []uuid.UUID
+	rejected  []uuid.UUID
+	reasons   []string
+	told      []events.Order
+}
+
+type column = []string
+
+type seatKey struct{ event, seat string }
+
+type lockedOrder struct {
+	OrderID  uuid.UUID
+	EventID  string
+	HoldID   uuid.UUID
+	Seats    []string
+	Amount   int64
+	Currency string
+	Status   sale.OrderStatus
+	Reason   string
+	State    sale.AttemptState
+	Attempt  uuid.UUID
+}
+
+// lockOrders locks the orders' rows in sorted order, so that two committers with the same orders can't deadlock.
+func (c *commit) lockOrders(ctx context.Context, tx pgx.Tx) error {
+	ids, attempts := make([]uuid.UUID, len(c.all)), make([]uuid.UUID, len(c.all))
+	for i, p := range c.all {
+		ids[i], attempts[i] = p.OrderID, p.AttemptID
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT o.order_id, o.event_id, o.hold_id, o.seats, o.amount, o.currency, o.status, o.reason, a.state, a.attempt_id
+		FROM orders o JOIN payment_attempts a ON a.order_id = o.order_id AND a.attempt_id = ANY ($2::uuid[])
+		WHERE o.order_id = ANY ($1::uuid[]) ORDER BY o.order_id FOR NO KEY UPDATE OF o`, ids, attempts)
+	if err != nil {
+		return err
+	}
+	locked, err := pgx.CollectRows(rows, pgx.RowToStructByPos[lockedOrder])
+	if err != nil {
+		return err
+	}
+	c.orders = make(map[uuid.UUID]lockedOrder, len(locked))
+	for _, o := range locked {
+		c.orders[o.OrderID] = o
+	}
+	return nil
+}
+
+// readTaken reads which of the wanted seats are sold.
+func (c *commit) readTaken(ctx context.Context, tx pgx.Tx) error {
+	var evs, seats column
+	for _, o := range c.orders {
+		for _, seat := range o.Seats {
+			evs, seats = append(evs, o.EventID), append(seats, seat)
+		}
+	}
+	rows, err := tx.Query(ctx, `SELECT s.event_id, s.seat_id FROM unnest($1::text[], $2::text[]) AS w(event_id, seat_id)
+		JOIN sold_seats s USING (event_id, seat_id)`, evs, seats)
+	if err != nil {
+		return err
+	}
+	c.taken = map[seatKey]bool{}
+	var k seatKey
+	_, err = pgx.ForEachRow(rows, []any{&k.event, &k.seat}, func() error {
+		c.taken[k] = true
+		return nil
+	})
+	return err
+}
+
+// decide gives each order its seats or a reason why not, first come first served.
+func (c *commit) decide() error {
+	for i, p := range c.all {
+		o, known := c.orders[p.OrderID]
+		if !known {
+			return sale.Errorf(sale.NotFound, "order_not_found", "there is no order %s with attempt %s", p.OrderID, p.AttemptID)
+		}
+		switch {
+		case o.Status != sale.Processing:
+			c.results[i] = sale.Committed{Status: o.Status, Reason: o.Reason} // decided by an earlier delivery
+			continue
+		case o.State != sale.Authorized:
+			c.results[i] = sale.Committed{Status: o.Status, Reason: "payment_" + string(o.State)} // its authorization is gone
+			continue
+		case o.Amount != p.Amount || o.Currency != p.Currency:
+			c.reject(i, o, p, "amount_differs")
+		case len(c.blocked[i]) > 0:
+			c.reject(i, o, p, "seats_held_by_another")
+		case slices.ContainsFunc(o.Seats, func(seat string) bool { return c.taken[seatKey{o.EventID, seat}] }):
+			c.reject(i, o, p, "seats_sold")
+		default:
+			c.confirm(i, o, p)
+		}
+		o.Status, o.Reason = c.results[i].Status, c.results[i].Reason
+		c.orders[o.OrderID] = o
+	}
+	return nil
+}
+
+func (c *commit) confirm(i int, o lockedOrder, p events.Payment) {
+	for _, seat := range o.Seats {
+		c.taken[seatKey{o.EventID, seat}] = true
+		c.sold.events, c.sold.seats, c.sold.orders = append(c.sold.events, o.EventID), append(c.sold.seats, seat), append(c.sold.orders, o.OrderID.String())
+	}
+	c.confirmed = append(c.confirmed, o.OrderID)
+	c.results[i] = sale.Committed{Status: sale.Confirmed}
+	c.tell(events.OrderConfirmed, o, p, "")
+}
+
+func (c *commit) reject(i int, o lockedOrder, p events.Payment, reason string) {
+	c.rejected, c.reasons = append(c.rejected, o.OrderID), append(c.reasons, reason)
+	c.results[i] = sale.Committed{Status: sale.Rejected, Reason: reason}
+	c.tell(events.OrderRejected, o, p, reason)
+}
+
+func (c *commit) tell(outcome events.OrderOutcome, o lockedOrder, p events.Payment, reason string) {
+	c.told = append(c.told, events.Order{
+		V: events.Version, Outcome: outcome, OrderID: o.OrderID, EventID: o.EventID, HoldID: o.HoldID, Seats: o.Seats,
+		AttemptID: p.AttemptID, IntentID: p.IntentID, Amount: o.Amount, Currency: o.Currency, Reason: reason, At: c.now.UTC(),
+	})
+}
+
+// write stores the decisions. A seat that another committer sold since readTaken breaks the count, and the
+// whole transaction is run again with that knowledge.
+func (c *commit) write(ctx context.Context, tx pgx.Tx) error {
+	if len(c.told) == 0 {
+		return nil
+	}
+	b := &pgx.Batch{}
+	b.Queue(`INSERT INTO sold_seats (event_id, seat_id, order_id)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS s(event_id, seat_id, order_id) ORDER BY 1, 2
+		ON CONFLICT (event_id, seat_id) DO NOTHING`, c.sold.events, c.sold.seats, c.sold.orders)
+	b.Queue(`UPDATE orders SET status = 'confirmed', reason = '', updated_at = $2 WHERE order_id = ANY ($1::uuid[])`, c.confirmed, c.now)
+	b.Queue(`UPDATE orders o SET status = 'rejected', reason = r.reason, updated_at = $3
+		FROM unnest($1::uuid[], $2::text[]) AS r(order_id, reason) WHERE o.order_id = r.order_id`, c.rejected, c.reasons, c.now)
+	queueOrders(b, c.told)
+	r := tx.SendBatch(ctx, b)
+	tag, err := r.Exec()
+	if err == nil && tag.RowsAffected() != int64(len(c.sold.seats)) {
+		err = errRace
+	}
+	return errors.Join(err, r.Close())
+}
+
+// queueOrders writes order events to the outbox and wakes the relay.
+func queueOrders(b *pgx.Batch, told []events.Order) {
+	var subjects, ids []string
+	var payloads [][]byte
+	for _, o := range told {
+		subjects = append(subjects, events.OrderSubject(o.EventID, o.Outcome))
+		ids = append(ids, o.OrderID.String()+":"+string(o.Outcome))
+		payloads = append(payloads, events.Encode(o))
+	}
+	b.Queue(`INSERT INTO outbox (stream, subject, msg_id, payload)
+		SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[])`, events.Orders, subjects, ids, payloads)
+	b.Queue(notify, events.Orders)
+}
+
+// VoidOrder takes back a confirmed order whose money can't be had: the attempt is canceled, the seats go back
+// on sale, and ORDERS is told. false: the order had moved on.
+func (s *Store) VoidOrder(ctx context.Context, o events.Order, reason string) (bool, error) {
+	voided := false
+	err := s.transact(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE orders SET status = 'voided', reason = $2, updated_at = $3
+			WHERE order_id = $1 AND status = 'confirmed'`, o.OrderID, reason, s.now())
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		voided = true
+		if _, err = tx.Exec(ctx, `UPDATE payment_attempts SET state = 'canceled', reason = $2, updated_at = $3
+			WHERE attempt_id = $1 AND state = 'authorized'`, o.AttemptID, reason, s.now()); err != nil {
+			return err
+		}
+		if _, err = tx.Exec(ctx, `DELETE FROM sold_seats s USING orders o
+			WHERE o.order_id = $1 AND s.event_id = o.event_id AND s.seat_id = ANY (o.seats) AND s.order_id = o.order_id`, o.OrderID); err != nil {
+			return err
+		}
+		o.Outcome, o.Reason, o.At = events.OrderVoided, reason, s.now().UTC()
+		b := &pgx.Batch{}
+		queueOrders(b, []events.Order{o})
+		return tx.SendBatch(ctx, b).Close()
+	})
+	return voided, err
+}
+
+// Order returns an order as it is now, or sale.NotFound.
+func (s *Store) Order(ctx context.Context, orderID uuid.UUID) (sale.Order, error) {
+	var o sale.Order
+	var session, hash []byte
+	err := s.pool.QueryRow(ctx, `SELECT o.order_id, o.event_id, o.session, o.hold_id, o.seats, o.amount, o.currency, o.status, o.reason, o.request_hash,
+			coalesce((SELECT a.client_secret FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'action_required'), '')
+		FROM orders o WHERE o.order_id = $1`, orderID).
+		Scan(&o.ID, &o.EventID, &session, &o.HoldID, &o.Seats, &o.Amount, &o.Currency, &o.Status, &o.Reason, &hash, &o.ClientSecret)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return o, sale.Errorf(sale.NotFound, "order_not_found", "there is no order %s", orderID)
+	}
+	if err != nil {
+		return o, classify(err)
+	}
+	o.Session, o.RequestHash = sale.SessionHash(session), [32]byte(hash)
+	return o, nil
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"onsale/events"
+)
+
+// The relay's bounds.
+const (
+	relayBatch  = 500
+	relayPoll   = time.Second // finds what a lost notification left behind
+	relayRetry  = 500 * time.Millisecond
+	standbyPoll = time.Second
+)
+
+// Relay publishes a stream's outbox, in order, until ctx ends. Of all the relays of a stream, in all processes,
+// one is active: it holds an advisory lock for as long as its connection lives, and another takes over after
+// that. Rows are removed after publish returned, so a crash publishes some again under their old ids. It
+// returns only when ctx ends; failures are given to report and tried again.
+func (s *Store) Relay(ctx context.Context, stream string, publish func(context.Context, []events.Outgoing) error, report func(error)) {
+	for ctx.Err() == nil {
+		if err := s.relay(ctx, stream, publish); err != nil && ctx.Err() == nil {
+			report(fmt.Errorf("relay %s: %w", stream, err))
+			select {
+			case <-ctx.Done():
+			case <-time.After(relayRetry):
+			}
+		}
+	}
+}
+
+func (s *Store) relay(ctx context.Context, stream string, publish func(context.Context, []events.Outgoing) error) error {
+	pooled, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	// The lock and the listening belong to this connection, which therefore never goes back to the pool.
+	conn := pooled.Hijack()
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := lead(ctx, conn, stream); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{"outbox_" + strings.ToLower(stream)}.Sanitize()); err != nil {
+		return err
+	}
+	for {
+		n, err := relayOnce(ctx, conn, stream, publish)
+		if err != nil {
+			return err
+		}
+		if n == relayBatch {
+			continue
+		}
+		wait, cancel := context.WithTimeout(ctx, relayPoll)
+		_, err = conn.WaitForNotification(wait)
+		cancel()
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+// lead waits until this connection is the stream's one relay.
+func lead(ctx context.Context, conn *pgx.Conn, stream string) error {
+	h := fnv.New64a()
+	h.Write([]byte("onsale relay " + stream))
+	for {
+		var leads bool
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(h.Sum64())).Scan(&leads); err != nil || leads {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(standbyPoll):
+		}
+	}
+}
+
+func relayOnce(ctx context.Context, conn *pgx.Conn, stream string, publish func(context.Context, []events.Outgoing) error) (int, error) {
+	rows, err := conn.Query(ctx, `SELECT id, subject, msg_id, payload FROM outbox WHERE stream = $1 ORDER BY id LIMIT $2`, stream, relayBatch)
+	if err != nil {
+		return 0, err
+	}
+	var ids []int64
+	var outs []events.Outgoing
+	var id int64
+	var out events.Outgoing
+	if _, err = pgx.ForEachRow(rows, []any{&id, &out.Subject, &out.ID, &out.Data}, func() error {
+		ids, outs = append(ids, id), append(outs, events.Outgoing{Subject: out.Subject, ID: out.ID, Data: append([]byte(nil), out.Data...)})
+		return nil
+	}); err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := publish(bounded, outs); err != nil {
+		return 0, err
+	}
+	_, err = conn.Exec(ctx, `DELETE FROM outbox WHERE id = ANY ($1::bigint[])`, ids)
+	return len(ids), err
+}
