@@ -22,6 +22,7 @@ type cli struct {
 	Event   eventCmd   `cmd:"" help:"Put events on sale and steer them."`
 	Crowd   crowdCmd   `cmd:"" help:"Send a crowd of fans through a sale, then audit it."`
 	Audit   auditCmd   `cmd:"" help:"Check the guarantees on live data; exits 1 and names each breach."`
+	Bench   benchCmd   `cmd:"" help:"Measure, against a baseline in the same run."`
 	Migrate migrateCmd `cmd:"" help:"Bring Postgres's schema to this version."`
 }
 

@@ -94,6 +94,7 @@ const (
 	demoPrices   = "Premium=9500,Stalls=7500,First Balcony=5500,Second Balcony=3500"
 	demoRate     = 100
 	demoLineTime = 10 * time.Second
+	demoHold     = 10 * time.Second // short, so that what is abandoned is soon sold to others
 )
 
 func (c *upCmd) demo(e *env, l *up.Local) error {
@@ -110,14 +111,14 @@ func (c *upCmd) demo(e *env, l *up.Local) error {
 		}
 	}
 	sale := createCmd{Plan: demoPlan, Prices: demoPrices, Currency: "eur", Rate: demoRate, MaxSeats: admin.DefaultMaxSeats,
-		HoldTTL: time.Minute, PaymentWindow: time.Minute, Open: true}
+		HoldTTL: demoHold, PaymentWindow: demoHold, Open: true}
 	if !hasMatinee {
-		sale.ID, sale.Name, sale.HoldTTL = matinee, "The Matinee", admin.DefaultHoldTTL
+		sale.ID, sale.Name, sale.HoldTTL, sale.PaymentWindow = matinee, "The Matinee", admin.DefaultHoldTTL, admin.DefaultPaymentWindow
 		if _, err := createEvent(e.ctx, client, sale); err != nil {
 			return err
 		}
 	}
-	sale.ID, sale.Name, sale.HoldTTL = fmt.Sprintf("evening-%d", evenings+1), "The Evening Show", 20*time.Second
+	sale.ID, sale.Name, sale.HoldTTL, sale.PaymentWindow = fmt.Sprintf("evening-%d", evenings+1), "The Evening Show", demoHold, demoHold
 	n, err := createEvent(e.ctx, client, sale)
 	if err != nil {
 		return err

@@ -119,8 +119,8 @@ func (s *sales) find(ctx context.Context, id string) (*onSale, error) {
 	if e != nil {
 		return e, nil
 	}
-	if sale.CheckEventID(id) == nil && s.Now().Sub(looked) > catalogFloor {
-		if err := s.load(ctx); err != nil {
+	if sale.CheckEventID(id) == nil {
+		if err := s.loadAgain(ctx, looked); err != nil {
 			return nil, err
 		}
 		s.mu.RLock()
@@ -131,6 +131,25 @@ func (s *sales) find(ctx context.Context, id string) (*onSale, error) {
 		return nil, sale.Errorf(sale.NotFound, "event_not_found", "there is no such event")
 	}
 	return e, nil
+}
+
+// loadAgain reads the catalog for someone who found nothing in what was read at a time. Many who ask for what
+// does not exist share one reading, and there is never more than one in catalogFloor.
+func (s *sales) loadAgain(ctx context.Context, looked time.Time) error {
+	if wait := catalogFloor - s.Now().Sub(looked); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s.mu.RLock()
+	newer := s.looked.After(looked)
+	s.mu.RUnlock()
+	if newer {
+		return nil
+	}
+	return s.load(ctx)
 }
 
 // load reads the catalog and begins to follow the lines of new events.

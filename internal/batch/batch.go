@@ -93,9 +93,7 @@ func (g *Group[In, Out]) flush(calls []*call[In, Out]) {
 	for i, c := range calls {
 		items[i] = c.item
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.Timeout)
-	outs, err := g.write(ctx, items)
-	cancel()
+	outs, err := g.guarded(items)
 	if err == nil && len(outs) != len(items) {
 		err = fmt.Errorf("batch: %d results for %d items", len(outs), len(items))
 	}
@@ -111,4 +109,17 @@ func (g *Group[In, Out]) flush(calls []*call[In, Out]) {
 		}
 		close(c.done)
 	}
+}
+
+// guarded writes within the time limit. A panic is an error of this batch: nobody else may suffer from it, and
+// its callers must not wait for ever.
+func (g *Group[In, Out]) guarded(items []In) (outs []Out, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.Timeout)
+	defer cancel()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("batch: the write panicked: %v", r)
+		}
+	}()
+	return g.write(ctx, items)
 }

@@ -185,7 +185,7 @@ func (f *fan) await(ctx context.Context, rec *record, got order) error {
 		case err != nil:
 			return err
 		case a.ok():
-			got, read = next, false
+			got, read = next, true
 		case a.status == http.StatusNotFound:
 			f.violate("order %s was accepted and is not found", rec.id)
 			if misses++; misses == missesMost {

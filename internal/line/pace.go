@@ -18,8 +18,12 @@ type Control struct {
 }
 
 // BurstWindow bounds how much unused pace is kept: after a pause, a restart or an empty line, at most so much
-// time's worth of fans comes in at once.
+// time's worth of fans comes in at once, and one fan more, for whom part of the time had been spent. In any
+// stretch of time t, at most Rate * (t + BurstWindow) + 1 fans are admitted.
 const BurstWindow = 250 * time.Millisecond
+
+// longestSpan bounds the time that a number of fans takes, so that no rate overflows a duration.
+const longestSpan = 30 * 365 * 24 * time.Hour
 
 // Next is the record that should follow last, or false when nothing has changed. last is nil before the first;
 // prev is last as it was written. Pace is spent from the record itself and not from a process's memory: any
@@ -42,12 +46,10 @@ func Next(last *events.Admission, prev []byte, eventID string, want Control, joi
 	if next.State != sale.Open || next.Rate <= 0 || joined <= next.Serving {
 		return next, false
 	}
-	if oldest := now.Add(-BurstWindow); next.PacedTo.Before(oldest) {
+	// The window comes on top of one fan's time: up to that much is left over from the last admission, and an
+	// admitter that forgot it whenever it ticked late would be slower than the rate.
+	if oldest := now.Add(-BurstWindow - span(1, next.Rate)); next.PacedTo.Before(oldest) {
 		next.PacedTo = oldest
-		if perFan := time.Duration(float64(time.Second) / next.Rate); perFan > BurstWindow {
-			// A rate below one in a window: the pace goes on from the last admission, one fan at most.
-			next.PacedTo = maxTime(last.PacedTo, now.Add(-perFan))
-		}
 	}
 	due := uint64(math.Max(0, math.Floor(now.Sub(next.PacedTo).Seconds()*next.Rate+1e-9)))
 	due = min(due, joined-next.Serving)
@@ -55,7 +57,7 @@ func Next(last *events.Admission, prev []byte, eventID string, want Control, joi
 		return next, false
 	}
 	next.Serving += due
-	next.PacedTo = next.PacedTo.Add(time.Duration(float64(due) / next.Rate * float64(time.Second))).Truncate(time.Microsecond)
+	next.PacedTo = next.PacedTo.Add(span(due, next.Rate))
 	next.Reason = "admitted"
 	return next, true
 }
@@ -93,9 +95,8 @@ func Follows(prev []byte, last, next events.Admission) bool {
 	return next.N == last.N+1 && next.EventID == last.EventID && next.Prev == hash(prev) && next.Serving >= last.Serving
 }
 
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+// span is the time in which so many fans are admitted, rounded up to a nanosecond: rounded down, a line of many
+// small records would run ahead of its rate.
+func span(fans uint64, rate float64) time.Duration {
+	return time.Duration(min(math.Ceil(float64(fans)/rate*float64(time.Second)), float64(longestSpan)))
 }

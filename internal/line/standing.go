@@ -30,9 +30,13 @@ const (
 	lobbyPoll = 2 * time.Second
 )
 
-// Stand says how a fan with an arrival number stands, given the line's last admission record.
+// longestWait bounds an ETA, in seconds: a hundred years say that it won't be.
+const longestWait = 100 * 365 * 86400
+
+// Stand says how a fan with an arrival number stands, given the line's last admission record. Those who are in
+// stay in while the sale is sold out: a seat may come back.
 func Stand(arrival uint64, last events.Admission) Standing {
-	if last.State == sale.Closed || last.State == sale.SoldOut {
+	if last.State == sale.Closed {
 		return Standing{State: string(last.State), Reason: last.Reason, PollIn: maxPoll}
 	}
 	if last.State == sale.Lobby || last.State == "" {
@@ -43,14 +47,18 @@ func Stand(arrival uint64, last events.Admission) Standing {
 		var now int64
 		return Standing{State: Admitted, Position: &none, ETA: &now, PollIn: maxPoll}
 	}
+	if last.State == sale.SoldOut {
+		return Standing{State: string(sale.SoldOut), Reason: last.Reason, PollIn: maxPoll}
+	}
 	position := arrival - last.Serving + 1
 	s := Standing{State: Waiting, Position: &position, PollIn: lobbyPoll}
 	if last.State == sale.Paused || last.Rate <= 0 {
 		s.State, s.Reason = string(sale.Paused), "paused"
 		return s
 	}
-	eta := int64(math.Ceil(float64(position) / last.Rate))
+	wait := min(float64(position)/last.Rate, longestWait)
+	eta := int64(math.Ceil(wait))
 	s.ETA = &eta
-	s.PollIn = min(max(time.Duration(float64(position)/last.Rate/3*float64(time.Second)), minPoll), maxPoll)
+	s.PollIn = min(max(time.Duration(wait/3*float64(time.Second)), minPoll), maxPoll)
 	return s
 }

@@ -57,6 +57,9 @@ func (k Tickets) Sign(eventID string, t Ticket) string {
 
 // Verify reads a ticket for an event, or says ErrBadTicket.
 func (k Tickets) Verify(eventID, ticket string) (Ticket, error) {
+	if len(ticket) != base64.RawURLEncoding.EncodedLen(ticketBody+ticketMAC) {
+		return Ticket{}, ErrBadTicket // also one with line breaks, which the decoder would skip
+	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(ticket)
 	if err != nil || len(b) != ticketBody+ticketMAC || b[0] != ticketVersion {
 		return Ticket{}, ErrBadTicket

@@ -88,6 +88,9 @@ type Claims struct {
 
 // Verify checks a pass's signature and times and reads it. The caller compares the event and the session.
 func (k *Keys) Verify(token string) (Claims, error) {
+	if strings.ContainsAny(token, "\r\n") {
+		return Claims{}, ErrBad // the signature's decoder would skip them: one pass has one spelling
+	}
 	var claims jwt.RegisteredClaims
 	_, err := jwt.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)

@@ -39,6 +39,13 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Is lets errors.Is match e with an error of the same kind and code, so that a copy that With or Because made
+// is still the error it was made from.
+func (e *Error) Is(target error) bool {
+	o, ok := target.(*Error)
+	return ok && o.Kind == e.Kind && o.Code == e.Code
+}
+
 // With returns a copy of e that carries one more field.
 func (e *Error) With(key string, value any) *Error {
 	c := *e

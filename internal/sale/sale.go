@@ -127,7 +127,8 @@ func (h SessionHash) String() string { return base64.RawURLEncoding.EncodeToStri
 // ParseSessionHash reads what String wrote.
 func ParseSessionHash(s string) (SessionHash, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != len(SessionHash{}) {
+	// The decoder skips line breaks: only the length of what was written tells that there are none.
+	if err != nil || len(b) != len(SessionHash{}) || len(s) != base64.RawURLEncoding.EncodedLen(len(b)) {
 		return SessionHash{}, Errorf(Invalid, "bad_session_hash", "not a session hash")
 	}
 	return SessionHash(b), nil

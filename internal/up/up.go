@@ -50,6 +50,7 @@ type Local struct {
 	NATSURL, DatabaseURL, RedisURL string
 	Double                         *double.Double // nil with a real account
 	EnvFile                        string
+	API                            app.API // what the api was told; another node is told the same
 
 	stack *stack.Stack
 	stop  context.CancelFunc
@@ -113,6 +114,7 @@ func Start(ctx context.Context, cfg Config) (l *Local, err error) {
 		return nil, err
 	}
 	c := l.configs(cfg, sec, opsAddr)
+	l.API = c.api
 	l.EnvFile = filepath.Join(cfg.Dir, "onsale.env")
 	if err := writeFile(l.EnvFile, []byte(l.environment(c))); err != nil {
 		stop()

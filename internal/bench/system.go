@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"golang.org/x/sync/errgroup"
+
+	"onsale/internal/admin"
+	"onsale/internal/app"
+	"onsale/internal/plan"
+	"onsale/internal/up"
+	"onsale/plans"
+)
+
+// system is a local system, everything durable, for one benchmark.
+type system struct {
+	*up.Local
+	address string // of the api
+	extra   errgroup.Group
+	stop    context.CancelFunc
+}
+
+// start starts a fresh system.
+func (r *runner) start(ctx context.Context) (*system, error) {
+	l, err := up.Start(ctx, up.Config{
+		Dir: r.Dir, Fresh: true, Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", Services: "all", Durable: true, Log: r.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &system{Local: l, address: strings.TrimPrefix(l.BaseURL, "http://"), stop: func() {}}, nil
+}
+
+func (s *system) close() error {
+	s.stop()
+	return errors.Join(s.extra.Wait(), s.Local.Close())
+}
+
+// oneByOne starts a second api that stores every join as a message of its own, and returns its address.
+func (s *system) oneByOne(ctx context.Context, r *runner) (string, error) {
+	cfg := s.Local.API
+	cfg.MaxChunk, cfg.AdminToken = 1, ""
+	var err error
+	if cfg.OpsListen, err = freeAddress(); err != nil {
+		return "", err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	ctx, s.stop = context.WithCancel(ctx)
+	s.extra.Go(func() error { return app.RunAPI(ctx, cfg, ln, r.Log) })
+	for app.Ready(ctx, "http://"+cfg.OpsListen) != nil {
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return ln.Addr().String(), nil
+}
+
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// event puts an event on sale and opens it, and returns its seats.
+func (s *system) event(ctx context.Context, id, planName string, rate float64) ([]string, error) {
+	f, err := plans.Open(planName)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	p, err := plan.Parse(strings.NewReader(string(raw)))
+	if err != nil {
+		return nil, err
+	}
+	prices := map[string]int64{}
+	var seats []string
+	for _, t := range p.Seats() {
+		prices[t.Category] = 5000
+		seats = append(seats, t.ID)
+	}
+	client := admin.Client{URL: s.AdminURL, Token: s.AdminToken}
+	if err := client.Create(ctx, admin.CreateEvent{ID: id, Currency: "eur", Rate: rate, Plan: json.RawMessage(raw), Prices: prices}); err != nil {
+		return nil, err
+	}
+	return seats, client.Move(ctx, id, "open")
+}
+
+// bare is a Fiber handler that reads the body and answers bytes: what HTTP alone costs here.
+func bare(status int, answer []byte) (address string, stop func() error, err error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	app.All("/*", func(c *fiber.Ctx) error {
+		_ = c.Body()
+		c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+		return c.Status(status).Send(answer)
+	})
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(ln) }()
+	return ln.Addr().String(), func() error {
+		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
+			return fmt.Errorf("stop the bare handler: %w", err)
+		}
+		return <-served
+	}, nil
+}

@@ -1,0 +1,267 @@
+package store_test
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"onsale/internal/line"
+	"onsale/internal/sale"
+)
+
+func TestEventIsReadAsItWasCreated(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 3)
+	want := event("later")
+	want.OpensAt = r.clock.Now().Add(time.Hour)
+	if err := r.store.CreateEvent(t.Context(), want, plan(2)); err != nil {
+		t.Fatal(err)
+	}
+	want.State, want.Seats = sale.Lobby, 2
+	got, err := r.store.Event(t.Context(), want.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("event (-want +got):\n%s", diff)
+	}
+	seats, err := r.store.Seats(t.Context(), want.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(plan(2), seats); diff != "" {
+		t.Errorf("seats (-want +got):\n%s", diff)
+	}
+	all, err := r.store.Events(t.Context())
+	if err != nil || len(all) != 2 || all[0].ID != "later" || all[1].ID != show {
+		t.Errorf("not the newest first: %v (%v)", all, err)
+	}
+	if e, err := r.store.Event(t.Context(), show); err != nil || !e.OpensAt.IsZero() {
+		t.Errorf("an event opened by hand opens at %v (%v)", e.OpensAt, err)
+	}
+	if _, err := r.store.Event(t.Context(), "none"); sale.KindOf(err) != sale.NotFound {
+		t.Errorf("unknown event: %v", err)
+	}
+}
+
+func TestSeatsKeepThePlansOrder(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	seats := plan(40)
+	for i := range seats {
+		seats[i].ID = seat((i * 17) % 40) // neither sorted nor reversed
+	}
+	if err := r.store.CreateEvent(t.Context(), event("other"), seats); err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.store.Seats(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(seats, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOneOfManyCreatesAnEvent(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	var created atomic.Int64
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			err := r.store.CreateEvent(t.Context(), event("wanted"), plan(i+1))
+			switch {
+			case err == nil:
+				created.Add(1)
+			case sale.KindOf(err) != sale.Conflict || sale.CodeOf(err) != "event_exists":
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if created.Load() != 1 {
+		t.Errorf("%d were told that they created it", created.Load())
+	}
+	e, err := r.store.Event(t.Context(), "wanted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := one[int](r, `SELECT count(*) FROM seats WHERE event_id = 'wanted'`); n != e.Seats {
+		t.Errorf("an event of %d seats has %d", e.Seats, n)
+	}
+}
+
+func TestEventWithABadSeatIsNotCreated(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	for name, spoil := range map[string]func([]sale.Seat){
+		"a seat twice": func(s []sale.Seat) { s[1].ID = s[0].ID },
+		"no price":     func(s []sale.Seat) { s[1].Price = 0 },
+	} {
+		seats := plan(2)
+		spoil(seats)
+		if err := r.store.CreateEvent(t.Context(), event("half"), seats); err == nil || sale.KindOf(err) == sale.Unavailable {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := r.store.Event(t.Context(), "half"); sale.KindOf(err) != sale.NotFound {
+			t.Errorf("%s: half of it is there (%v)", name, err)
+		}
+	}
+}
+
+func TestMoveSale(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	states := []sale.State{sale.Lobby, sale.Open, sale.Paused, sale.Closed}
+	allowed := map[[2]sale.State]bool{
+		{sale.Lobby, sale.Open}: true, {sale.Lobby, sale.Closed}: true,
+		{sale.Open, sale.Open}: true, {sale.Open, sale.Paused}: true, {sale.Open, sale.Closed}: true,
+		{sale.Paused, sale.Paused}: true, {sale.Paused, sale.Open}: true, {sale.Paused, sale.Closed}: true,
+		{sale.Closed, sale.Closed}: true,
+	}
+	for _, from := range states {
+		for _, to := range append(states, sale.SoldOut, "nonsense") {
+			r.exec(`UPDATE events SET state = $1`, from)
+			err := r.store.MoveSale(t.Context(), show, to)
+			e, readErr := r.store.Event(t.Context(), show)
+			if readErr != nil {
+				t.Fatal(readErr)
+			}
+			if allowed[[2]sale.State{from, to}] {
+				if err != nil || e.State != to {
+					t.Errorf("%s to %s: is %s (%v)", from, to, e.State, err)
+				}
+			} else if sale.CodeOf(err) != "wrong_state" || sale.KindOf(err) != sale.Conflict || e.State != from {
+				t.Errorf("%s to %s: is %s (%v)", from, to, e.State, err)
+			}
+		}
+	}
+	if err := r.store.MoveSale(t.Context(), "none", sale.Open); sale.KindOf(err) != sale.NotFound {
+		t.Errorf("unknown event: %v", err)
+	}
+}
+
+func TestSaleOpensByTheClock(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	e := event("timed")
+	e.OpensAt = r.clock.Now().Add(time.Minute)
+	if err := r.store.CreateEvent(t.Context(), e, plan(2)); err != nil {
+		t.Fatal(err)
+	}
+	state := func() sale.State {
+		controls, err := r.store.Controls(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if controls[show].State != sale.Lobby {
+			t.Errorf("an event without a time is %s", controls[show].State)
+		}
+		return controls["timed"].State
+	}
+	r.clock.advance(time.Minute - time.Millisecond)
+	if s := state(); s != sale.Lobby {
+		t.Errorf("just before: %s", s)
+	}
+	if err := r.store.MoveSale(t.Context(), "timed", sale.Paused); sale.KindOf(err) != sale.Conflict {
+		t.Errorf("a lobby was paused: %v", err)
+	}
+	r.clock.advance(time.Millisecond)
+	if s := state(); s != sale.Open {
+		t.Errorf("at the time: %s", s)
+	}
+	if err := r.store.MoveSale(t.Context(), "timed", sale.Paused); err != nil {
+		t.Errorf("a sale that opened by the clock can't be paused: %v", err)
+	}
+	if s := state(); s != sale.Paused {
+		t.Errorf("paused after its time: %s", s)
+	}
+}
+
+func TestControlsCountWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 5)
+	if err := r.store.MoveSale(t.Context(), show, sale.Open); err != nil {
+		t.Fatal(err)
+	}
+	control := func() (line.Control, bool) {
+		controls, err := r.store.Controls(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, ok := controls[show]
+		return c, ok
+	}
+	if c, _ := control(); c != (line.Control{State: sale.Open, Rate: 12.5, SeatsLeft: 5}) {
+		t.Errorf("at first: %+v", c)
+	}
+	payments := r.authorized(checkout(0, 1), checkout(1, 2), checkout(3))
+	if _, err := r.store.CommitOrders(t.Context(), payments, none(3)); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := control(); c.SeatsLeft != 2 {
+		t.Errorf("%d seats left, three are sold", c.SeatsLeft)
+	}
+	if err := r.store.MoveSale(t.Context(), show, sale.Closed); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := control(); !ok || c.State != sale.Closed {
+		t.Errorf("a sale that was just closed: %+v %v", c, ok)
+	}
+	r.clock.advance(time.Hour)
+	if _, ok := control(); ok {
+		t.Error("a sale that was closed an hour ago is still there")
+	}
+}
+
+func TestSetRate(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	rate := func() float64 { return one[float64](r, `SELECT rate FROM events`) }
+	if err := r.store.SetRate(t.Context(), show, 300.5); err != nil || rate() != 300.5 {
+		t.Errorf("rate is %v (%v)", rate(), err)
+	}
+	for _, bad := range []float64{0, -1, 1_000_001, math.NaN(), math.Inf(1)} {
+		if err := r.store.SetRate(t.Context(), show, bad); err == nil || rate() != 300.5 {
+			t.Errorf("%v: rate is %v (%v)", bad, rate(), err)
+		}
+	}
+	if err := r.store.SetRate(t.Context(), "none", 1); sale.KindOf(err) != sale.NotFound {
+		t.Errorf("unknown event: %v", err)
+	}
+	if err := r.store.MoveSale(t.Context(), show, sale.Closed); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.SetRate(t.Context(), show, 1); sale.KindOf(err) != sale.NotFound {
+		t.Errorf("closed event: %v", err)
+	}
+}
+
+// TestControlsSeeManyEvents would catch a reader that keeps only the last row.
+func TestControlsSeeManyEvents(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	for i := range 5 {
+		e := event(fmt.Sprintf("e%d", i))
+		e.Rate = float64(i + 1)
+		if err := r.store.CreateEvent(t.Context(), e, plan(i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	controls, err := r.store.Controls(t.Context())
+	if err != nil || len(controls) != 6 {
+		t.Fatalf("%d events (%v)", len(controls), err)
+	}
+	for i := range 5 {
+		want := line.Control{State: sale.Lobby, Rate: float64(i + 1), SeatsLeft: i + 1}
+		if got := controls[fmt.Sprintf("e%d", i)]; got != want {
+			t.Errorf("e%d: %+v, want %+v", i, got, want)
+		}
+	}
+}

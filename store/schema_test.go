@@ -1,0 +1,173 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"onsale/internal/sale"
+	"onsale/internal/testenv"
+	"onsale/store"
+)
+
+func TestMigrateAgainChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	if err := store.Migrate(t.Context(), r.url); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := one[int](r, `SELECT count(*) FROM seats`); n != 1 {
+		t.Errorf("%d seats are left", n)
+	}
+}
+
+func TestManyMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	url := testenv.Postgres(t, nil)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if err := store.Migrate(t.Context(), url); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	s, err := store.Open(t.Context(), url, 0, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheckTellsOfAMissingOrOldSchema(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), testenv.Postgres(t, nil), 0, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "onsale migrate") {
+		t.Errorf("unmigrated: %v", err)
+	}
+	r := setup(t, 1)
+	r.exec(`UPDATE schema_version SET version = version - 1`)
+	if err := r.store.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "onsale migrate") {
+		t.Errorf("older: %v", err)
+	}
+	r.exec(`UPDATE schema_version SET version = version + 2`)
+	if err := r.store.Check(t.Context()); err != nil {
+		t.Errorf("a newer schema must do for an older binary during a rollout: %v", err)
+	}
+}
+
+func TestOpenDoesNotShowThePassword(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"postgres://user:hunter2@host:port/db", "host=x password=hunter2 port=none", "postgres://user:hunter2@[::1/db"} {
+		_, err := store.Open(t.Context(), url, 0, time.Now)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("got %v", err)
+		}
+		if err := store.Migrate(t.Context(), url); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("migrate: got %v", err)
+		}
+	}
+}
+
+func TestUnreachablePostgresIsUnavailable(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "postgres://nobody@" + ln.Addr().String() + "/none?sslmode=disable"
+	ln.Close()
+	s, err := store.Open(t.Context(), url, 0, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := checkout(0)
+	for name, call := range map[string]func(context.Context) error{
+		"Event":          func(ctx context.Context) error { _, err := s.Event(ctx, show); return err },
+		"Events":         func(ctx context.Context) error { _, err := s.Events(ctx); return err },
+		"Seats":          func(ctx context.Context) error { _, err := s.Seats(ctx, show); return err },
+		"Controls":       func(ctx context.Context) error { _, err := s.Controls(ctx); return err },
+		"CreateEvent":    func(ctx context.Context) error { return s.CreateEvent(ctx, event(show), plan(1)) },
+		"MoveSale":       func(ctx context.Context) error { return s.MoveSale(ctx, show, sale.Open) },
+		"SetRate":        func(ctx context.Context) error { return s.SetRate(ctx, show, 1) },
+		"BeginAttempts":  func(ctx context.Context) error { _, err := s.BeginAttempts(ctx, nil); return err },
+		"Attempt":        func(ctx context.Context) error { _, err := s.Attempt(ctx, c.OrderID); return err },
+		"MarkAuthorized": func(ctx context.Context) error { return s.MarkAuthorized(ctx, nil) },
+		"CommitOrders":   func(ctx context.Context) error { _, err := s.CommitOrders(ctx, nil, nil); return err },
+		"Order":          func(ctx context.Context) error { _, err := s.Order(ctx, c.OrderID); return err },
+		"Books":          func(ctx context.Context) error { _, err := s.Books(ctx); return err },
+	} {
+		if err := call(t.Context()); sale.KindOf(err) != sale.Unavailable {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSchemaRefusesBadStates breaks each rule that the tables themselves keep, whatever the code does.
+func TestSchemaRefusesBadStates(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 2)
+	a := r.begin(checkout(0))[0]
+	other := r.begin(checkout(1))[0]
+	r.exec(`INSERT INTO sold_seats VALUES ('show', 'A-0', $1)`, a.OrderID)
+	for name, sql := range map[string]string{
+		"events_event_id_check":           `UPDATE events SET event_id = 'no.dots'`,
+		"events_name_check":               `UPDATE events SET name = ''`,
+		"events_currency_check":           `UPDATE events SET currency = 'EUR'`,
+		"events_state_check":              `UPDATE events SET state = 'sold_out'`,
+		"events_rate_check":               `UPDATE events SET rate = 'NaN'`,
+		"events_seats_check":              `UPDATE events SET seats = 0`,
+		"events_max_seats_per_hold_check": `UPDATE events SET max_seats_per_hold = 0`,
+		"events_hold_ttl_ms_check":        `UPDATE events SET hold_ttl_ms = 999`,
+		"events_payment_window_ms_check":  `UPDATE events SET payment_window_ms = 3600001`,
+		"seats_seat_id_check":             `UPDATE seats SET seat_id = 'a,b' WHERE ordinal = 1`,
+		"seats_price_check":               `UPDATE seats SET price = 0`,
+		"seats_event_id_ordinal_key":      `UPDATE seats SET ordinal = 0`,
+		"seats_event_id_fkey":             `UPDATE seats SET event_id = 'none' WHERE ordinal = 1`,
+		"orders_status_check":             `UPDATE orders SET status = 'paid'`,
+		"orders_session_check":            `UPDATE orders SET session = '\x00'`,
+		"orders_seats_check":              `UPDATE orders SET seats = '{}'`,
+		"orders_amount_check":             `UPDATE orders SET amount = 0`,
+		"orders_request_hash_check":       `UPDATE orders SET request_hash = '\x00'`,
+		"orders_event_id_fkey":            `UPDATE orders SET event_id = 'none'`,
+		"sold_seats_pkey":                 `INSERT INTO sold_seats SELECT 'show', 'A-0', order_id FROM orders WHERE seats = '{A-1}'`,
+		"sold_seats_order_id_fkey":        `INSERT INTO sold_seats VALUES ('show', 'A-1', gen_random_uuid())`,
+		"payment_attempts_state_check":    `UPDATE payment_attempts SET state = 'paid', intent_id = attempt_id::text`,
+		"payment_attempts_n_check":        `UPDATE payment_attempts SET n = 0`,
+		"payment_attempts_amount_check":   `UPDATE payment_attempts SET amount = -1`,
+		"payment_attempts_intent_id_key":  `UPDATE payment_attempts SET intent_id = 'pi_1'`,
+		"payment_attempts_order_id_n_key": `INSERT INTO payment_attempts SELECT gen_random_uuid(), order_id, n, 'declined', NULL, amount, currency, payment_method FROM payment_attempts`,
+		"payment_attempts_order_id_fkey":  `UPDATE payment_attempts SET order_id = gen_random_uuid()`,
+		"money_has_an_intent":             `UPDATE payment_attempts SET state = 'authorized'`,
+		"one_live_attempt":                `INSERT INTO payment_attempts SELECT gen_random_uuid(), order_id, 2, 'started', NULL, amount, currency, payment_method FROM payment_attempts`,
+	} {
+		_, err := r.db.Exec(t.Context(), sql)
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.ConstraintName != name {
+			t.Errorf("%s did not refuse: %v", name, err)
+		}
+	}
+	for _, a := range []sale.Attempt{a, other} {
+		if now, err := r.store.Attempt(t.Context(), a.ID); err != nil || now.State != sale.Started {
+			t.Errorf("attempt is %v (%v)", now.State, err)
+		}
+	}
+}
