@@ -3,10 +3,12 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -20,9 +22,10 @@ import (
 // whose amount differs is refused, and so is one whose order was begun by another body. Results are in the
 // order of the checkouts.
 func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRequested) ([]sale.Begun, error) {
+	// What Postgres would refuse to store must not fail the commands beside it.
+	byOrder := slices.DeleteFunc(slices.Clone(checkouts), func(c events.CheckoutRequested) bool { return !storable(c) })
 	// One order of insertion for everyone, so that two workers with the same commands can't deadlock.
-	byOrder := slices.Clone(checkouts)
-	slices.SortFunc(byOrder, func(a, b events.CheckoutRequested) int { return slices.Compare(a.OrderID[:], b.OrderID[:]) })
+	slices.SortStableFunc(byOrder, func(a, b events.CheckoutRequested) int { return slices.Compare(a.OrderID[:], b.OrderID[:]) })
 	var orders, holds, attempts []uuid.UUID
 	var eventIDs, seats, currencies, methods []string
 	var sessions, hashes [][]byte
@@ -55,7 +58,7 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 	for i, c := range checkouts {
 		row, ok := found[c.OrderID]
 		switch {
-		case !ok:
+		case !ok || !storable(c):
 			results[i].Refused = sale.Errorf(sale.Invalid, "bad_checkout", "order %s: its event or seats are unknown, or its amount is not theirs", c.OrderID)
 		case string(row.RequestHash) != string(c.RequestHash):
 			results[i].Refused = sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "order %s was begun by another request", c.OrderID)
@@ -66,21 +69,34 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 	return results, nil
 }
 
+// storable says whether Postgres can take a command's values at all. Seats travel comma-joined.
+func storable(c events.CheckoutRequested) bool {
+	for _, seat := range c.Seats {
+		if strings.Contains(seat, ",") {
+			return false
+		}
+	}
+	text := strings.Join(append([]string{c.EventID, c.Currency, c.PaymentMethod}, c.Seats...), "")
+	return len(c.RequestHash) == sha256.Size && utf8.ValidString(text) && !strings.Contains(text, "\x00")
+}
+
+// The same command may be in one batch twice, and two may claim one order: each is priced by itself, and the
+// first that is right makes the order.
 const insertOrders = `
 	WITH input AS (
 		SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::bytea[])
-			AS i(order_id, event_id, session, hold_id, seats, amount, currency, request_hash)
+			WITH ORDINALITY AS i(order_id, event_id, session, hold_id, seats, amount, currency, request_hash, nth)
 	), priced AS (
-		SELECT i.order_id, count(t.seat_id) AS found, cardinality(string_to_array(i.seats, ',')) AS wanted, sum(t.price) AS total
+		SELECT i.nth, count(DISTINCT t.seat_id) AS found, cardinality(string_to_array(i.seats, ',')) AS wanted, sum(t.price) AS total
 		FROM input i CROSS JOIN LATERAL unnest(string_to_array(i.seats, ',')) AS w(seat_id)
 		LEFT JOIN seats t ON t.event_id = i.event_id AND t.seat_id = w.seat_id
-		GROUP BY i.order_id, i.seats
+		GROUP BY i.nth, i.seats
 	)
 	INSERT INTO orders (order_id, event_id, session, hold_id, seats, amount, currency, status, request_hash, created_at, updated_at)
 	SELECT i.order_id, i.event_id, i.session, i.hold_id, string_to_array(i.seats, ','), i.amount, i.currency, 'processing', i.request_hash, $9, $9
-	FROM input i JOIN priced p USING (order_id) JOIN events e USING (event_id)
+	FROM input i JOIN priced p USING (nth) JOIN events e USING (event_id)
 	WHERE p.found = p.wanted AND p.total = i.amount AND e.currency = i.currency
-	ORDER BY i.order_id
+	ORDER BY i.order_id, i.nth
 	ON CONFLICT (order_id) DO NOTHING`
 
 const insertAttempts = `

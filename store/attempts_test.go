@@ -84,6 +84,21 @@ func TestOneCommandManyTimesAtOnceIsOneAttempt(t *testing.T) {
 	}
 }
 
+// TestOneCommandTwiceInABatch is what a redelivery to the same worker looks like.
+func TestOneCommandTwiceInABatch(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 3)
+	c, d := checkout(0, 1), checkout(2)
+	for _, a := range r.begin(c, d, c, c) {
+		if a.State != sale.Started {
+			t.Errorf("got %+v", a)
+		}
+	}
+	if n := one[int](r, `SELECT count(*) FROM payment_attempts`); n != 2 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
 func TestRepeatedCommandFindsHowItsAttemptStands(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)

@@ -22,7 +22,7 @@ type secrets struct {
 
 // loadSecrets reads the folder's secrets, or makes them.
 func loadSecrets(dir string) (secrets, error) {
-	path := filepath.Join(dir, "secrets.json")
+	path := filepath.Join(dir, secretsFile)
 	var s secrets
 	b, err := os.ReadFile(path)
 	if err == nil {

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,6 +60,13 @@ type Local struct {
 	err   error
 }
 
+// What is kept in the data folder beside the servers' own.
+const (
+	secretsFile = "secrets.json"
+	envFile     = "onsale.env"
+	journalFile = "stripe-double.jsonl"
+)
+
 // Start starts everything and returns when the api is ready. It stops when ctx ends or a part fails; wait for
 // that with Wait.
 func Start(ctx context.Context, cfg Config) (l *Local, err error) {
@@ -79,6 +88,14 @@ func Start(ctx context.Context, cfg Config) (l *Local, err error) {
 			err = errors.Join(err, st.Close())
 		}
 	}()
+	if cfg.Fresh {
+		// The stack emptied its own part of the folder, which by now is known to be ours.
+		for _, name := range []string{journalFile, secretsFile, envFile} {
+			if err := os.Remove(filepath.Join(cfg.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("start fresh: %w", err)
+			}
+		}
+	}
 	if err := store.Migrate(ctx, st.DatabaseURL); err != nil {
 		return nil, err
 	}
@@ -115,7 +132,7 @@ func Start(ctx context.Context, cfg Config) (l *Local, err error) {
 	}
 	c := l.configs(cfg, sec, opsAddr)
 	l.API = c.api
-	l.EnvFile = filepath.Join(cfg.Dir, "onsale.env")
+	l.EnvFile = filepath.Join(cfg.Dir, envFile)
 	if err := writeFile(l.EnvFile, []byte(l.environment(c))); err != nil {
 		stop()
 		stopPayments()
@@ -166,7 +183,7 @@ func (l *Local) startStripe(ctx context.Context, cfg Config, sec secrets, g *err
 	}
 	l.Double, err = double.New(double.Config{
 		SecretKey: sec.StripeKey, WebhookURL: l.BaseURL + "/v1/webhooks/stripe", WebhookSecret: sec.WebhookSecret,
-		JournalPath: filepath.Join(cfg.Dir, "stripe-double.jsonl"), Log: cfg.Log.With("service", "stripe-double"),
+		JournalPath: filepath.Join(cfg.Dir, journalFile), Log: cfg.Log.With("service", "stripe-double"),
 	})
 	if err != nil {
 		ln.Close()
