@@ -44,6 +44,7 @@ type commit struct {
 	results []sale.Committed
 
 	orders map[uuid.UUID]lockedOrder
+	states map[attemptKey]sale.AttemptState
 	taken  map[seatKey]bool
 
 	sold      struct{ events, seats, orders column }
@@ -56,6 +57,8 @@ type commit struct {
 type column = []string
 
 type seatKey struct{ event, seat string }
+
+type attemptKey struct{ order, attempt uuid.UUID }
 
 type lockedOrder struct {
 	OrderID  uuid.UUID
@@ -88,8 +91,10 @@ func (c *commit) lockOrders(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	c.orders = make(map[uuid.UUID]lockedOrder, len(locked))
+	c.states = make(map[attemptKey]sale.AttemptState, len(locked))
 	for _, o := range locked {
 		c.orders[o.OrderID] = o
+		c.states[attemptKey{o.OrderID, o.Attempt}] = o.State
 	}
 	return nil
 }
@@ -119,7 +124,8 @@ func (c *commit) readTaken(ctx context.Context, tx pgx.Tx) error {
 // decide gives each order its seats or a reason why not, first come first served.
 func (c *commit) decide() error {
 	for i, p := range c.all {
-		o, known := c.orders[p.OrderID]
+		o := c.orders[p.OrderID]
+		state, known := c.states[attemptKey{p.OrderID, p.AttemptID}]
 		if !known {
 			return sale.Errorf(sale.NotFound, "order_not_found", "there is no order %s with attempt %s", p.OrderID, p.AttemptID)
 		}
@@ -127,8 +133,8 @@ func (c *commit) decide() error {
 		case o.Status != sale.Processing:
 			c.results[i] = sale.Committed{Status: o.Status, Reason: o.Reason} // decided by an earlier delivery
 			continue
-		case o.State != sale.Authorized:
-			c.results[i] = sale.Committed{Status: o.Status, Reason: "payment_" + string(o.State)} // its authorization is gone
+		case state != sale.Authorized:
+			c.results[i] = sale.Committed{Status: o.Status, Reason: "payment_" + string(state)} // its authorization is gone
 			continue
 		case o.Amount != p.Amount || o.Currency != p.Currency:
 			c.reject(i, o, p, "amount_differs")
@@ -205,12 +211,18 @@ func queueOrders(b *pgx.Batch, told []events.Order) {
 }
 
 // VoidOrder takes back a confirmed order whose money can't be had: the attempt is canceled, the seats go back
-// on sale, and ORDERS is told. false: the order had moved on.
+// on sale, and ORDERS is told. false: the order had moved on, or its money was taken after all.
 func (s *Store) VoidOrder(ctx context.Context, o events.Order, reason string) (bool, error) {
 	voided := false
 	err := s.transact(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE orders SET status = 'voided', reason = $2, updated_at = $3
-			WHERE order_id = $1 AND status = 'confirmed'`, o.OrderID, reason, s.now())
+		voided = false
+		// First the row's lock: a capture that is being recorded holds it, and is seen by the next statement.
+		if _, err := tx.Exec(ctx, `SELECT 1 FROM orders WHERE order_id = $1 FOR NO KEY UPDATE`, o.OrderID); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `UPDATE orders o SET status = 'voided', reason = $2, updated_at = $3
+			WHERE order_id = $1 AND status = 'confirmed'
+			AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'captured')`, o.OrderID, reason, s.now())
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}

@@ -122,19 +122,27 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 
 // bind takes the hold for this order. A hold whose earlier order failed to be paid may be tried again.
 func (s *server) bind(ctx context.Context, o *onSale, h sale.Hold, order uuid.UUID, request [32]byte) error {
-	err := s.Holds.Bind(ctx, h, order, request, o.event.Rules.PaymentWindow, "")
-	if sale.CodeOf(err) != "checkout_in_progress" {
+	failed, err := s.failedOrder(ctx, h)
+	if err != nil {
 		return err
 	}
-	earlier, perr := uuid.Parse(h.Order)
-	if perr != nil {
-		return err
+	return s.Holds.Bind(ctx, h, order, request, o.event.Rules.PaymentWindow, failed)
+}
+
+// failedOrder is the order that a hold is bound to, if its payment failed: the hold is free again. "" otherwise.
+func (s *server) failedOrder(ctx context.Context, h sale.Hold) (string, error) {
+	id, err := uuid.Parse(h.Order)
+	if err != nil {
+		return "", nil
 	}
-	before, oerr := s.Catalog.Order(ctx, earlier)
-	if oerr != nil || before.Status != sale.PaymentFailed {
-		return err
+	o, err := s.Catalog.Order(ctx, id)
+	if err != nil && sale.KindOf(err) != sale.NotFound {
+		return "", err
 	}
-	return s.Holds.Bind(ctx, h, order, request, o.event.Rules.PaymentWindow, h.Order)
+	if o.Status != sale.PaymentFailed {
+		return "", nil
+	}
+	return h.Order, nil
 }
 
 // sameRequest compares with the command that was stored first under the same id.

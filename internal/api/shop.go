@@ -248,7 +248,11 @@ func (s *server) deleteHold(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Holds.Release(c.UserContext(), h, ""); err != nil {
+	failed, err := s.failedOrder(c.UserContext(), h)
+	if err != nil {
+		return err
+	}
+	if err := s.Holds.Release(c.UserContext(), h, failed); err != nil {
 		return err
 	}
 	return c.SendStatus(fiber.StatusNoContent)

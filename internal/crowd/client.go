@@ -202,7 +202,7 @@ func (c *client) acquire(ctx context.Context, r request) (asked bool, release fu
 		}
 	}
 	slots := c.inside
-	if r.call == callJoin || r.call == callPosition || r.call == callLeave {
+	if r.call == callJoin || r.call == callPosition {
 		slots = c.line
 	}
 	select {

@@ -125,10 +125,6 @@ func (c *crowd) positionRequest(ticket string) request {
 	return request{call: callPosition, method: http.MethodGet, path: c.queuePath() + "/position", bearer: ticket}
 }
 
-func (c *crowd) leaveRequest(ticket string) request {
-	return request{call: callLeave, method: http.MethodDelete, path: c.queuePath() + "/position", bearer: ticket}
-}
-
 func (c *crowd) holdRequest(session string, seats []string) request {
 	return request{call: callHold, method: http.MethodPost, path: c.eventPath() + "/holds",
 		body: encode(map[string]any{"seat_ids": seats, "session": session})}

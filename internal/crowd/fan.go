@@ -16,7 +16,7 @@ const (
 	// SoldOut and Closed mean that the sale told the fan so.
 	SoldOut Outcome = "sold_out"
 	Closed  Outcome = "closed"
-	// LeftLine means that the fan gave its place up.
+	// LeftLine means that the fan stopped polling before its turn.
 	LeftLine Outcome = "left_line"
 	// LeftHold means that the fan walked away from seats it held.
 	LeftHold Outcome = "left_hold"

@@ -2,7 +2,6 @@ package crowd
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -51,7 +50,7 @@ func (f *fan) waitInLine(ctx context.Context) error {
 	pollsBeforeLeaving, rejoins := 1+f.rng.IntN(5), 2+f.rng.IntN(4)
 	for polls := 0; ; polls++ {
 		if f.behaviour == LeavesLine && polls == pollsBeforeLeaving {
-			return f.leaveLine(ctx)
+			return stop{LeftLine} // the page is closed, and the sale is not told
 		}
 		if f.behaviour == Refresher && rejoins > 0 && f.rng.IntN(2) == 0 {
 			rejoins--
@@ -65,7 +64,7 @@ func (f *fan) waitInLine(ctx context.Context) error {
 		}
 		if got.State == stateAdmitted && got.Pass != "" {
 			if f.behaviour == LeavesLine {
-				return f.leaveLine(ctx)
+				return stop{LeftLine} // the page is closed, and the sale is not told
 			}
 			f.pass = got.Pass
 			f.enter(stageChoosing)
@@ -141,17 +140,6 @@ func (f *fan) renewPass(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-func (f *fan) leaveLine(ctx context.Context) error {
-	_, a, err := send[struct{}](ctx, f.crowd.client, f.crowd.leaveRequest(f.ticket))
-	switch {
-	case err != nil:
-		return err
-	case a.ok(), a.status == http.StatusNotFound, a.status == http.StatusGone:
-		return stop{LeftLine}
-	}
-	return f.unexpected(callLeave, a)
 }
 
 // pollPause is how long to wait before the next poll: what the sale asks for, and up to a fifth more,

@@ -17,7 +17,6 @@ const (
 	callJoin
 	callPosition
 	callQueue
-	callLeave
 	callSeats
 	callHold
 	callRelease
@@ -29,7 +28,7 @@ const (
 )
 
 func (c call) String() string {
-	return [callKinds]string{"(own queue)", "join", "position", "queue", "leave", "seats", "hold", "release",
+	return [callKinds]string{"(own queue)", "join", "position", "queue", "seats", "hold", "release",
 		"checkout", "checkout+wait", "order", "order+wait"}[c]
 }
 

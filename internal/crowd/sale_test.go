@@ -86,7 +86,6 @@ func (s *testSale) handler() http.Handler {
 	mux.HandleFunc("GET /v1/queue/show", s.queue)
 	mux.HandleFunc("POST /v1/queue/show/join", s.join)
 	mux.HandleFunc("GET /v1/queue/show/position", s.position)
-	mux.HandleFunc("DELETE /v1/queue/show/position", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /v1/events/show/seats", s.inside(s.listSeats))
 	mux.HandleFunc("POST /v1/events/show/holds", s.inside(s.hold))
 	mux.HandleFunc("DELETE /v1/holds/{id}", s.inside(s.release))

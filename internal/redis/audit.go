@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -47,7 +46,7 @@ func (c *Client) SeatKeys(ctx context.Context, eventID string) ([]sale.SeatKey, 
 		err = read(ctx, c.c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read seats of %s: %w", eventID, err)
+		return nil, unavailable("read seats of "+eventID, err)
 	}
 	return out, nil
 }

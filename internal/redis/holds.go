@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +33,7 @@ func keys(h sale.Hold) []string {
 // Take holds all seats for a session or none. The same seats again are the same hold. Seats that someone has
 // are sale.Conflict "seats_taken" with the field seats; another live hold of the session is "session_has_hold".
 func (c *Client) Take(ctx context.Context, eventID string, session sale.SessionHash, seats []string, ttl time.Duration) (sale.Hold, error) {
+	seats = slices.Sorted(slices.Values(seats)) // the same seats, in whatever order they were named
 	h := sale.Hold{ID: uuid.New(), EventID: eventID, Session: session, Seats: seats}
 	k := keys(h)
 	k = append(append(append([]string{}, k[:2]...), tag(eventID)+":fence"), k[2:]...)
@@ -86,6 +89,10 @@ func (c *Client) Find(ctx context.Context, eventID string, id uuid.UUID) (sale.H
 	seats, _ := v[1].(string)
 	h.Seats = strings.Split(seats, ",")
 	h.Order, _ = v[2].(string)
+	fence, _ := v[3].(string)
+	if h.Fence, err = strconv.ParseInt(fence, 10, 64); err != nil {
+		return sale.Hold{}, fmt.Errorf("find hold: %w", err)
+	}
 	return h, nil
 }
 
@@ -173,6 +180,9 @@ func (c *Client) HeldByOthers(ctx context.Context, claims []sale.Claim) ([][]str
 	pipe := c.c.Pipeline()
 	values := make([]*redis.SliceCmd, len(claims))
 	for i, cl := range claims {
+		if len(cl.Seats) == 0 {
+			continue // MGET of nothing is an error, and would be everyone's
+		}
 		k := make([]string, len(cl.Seats))
 		for j, seat := range cl.Seats {
 			k[j] = seatKey(cl.EventID, seat)
@@ -184,6 +194,9 @@ func (c *Client) HeldByOthers(ctx context.Context, claims []sale.Claim) ([][]str
 	}
 	out := make([][]string, len(claims))
 	for i, cl := range claims {
+		if values[i] == nil {
+			continue
+		}
 		for j, v := range values[i].Val() {
 			if holder, ok := v.(string); ok && holder != cl.Hold.String() && !strings.HasPrefix(holder, "sold:") {
 				out[i] = append(out[i], cl.Seats[j])

@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"onsale/internal/app"
+	"onsale/internal/up"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// binaries are the four services, built once.
+var binaries built
+
+type built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func (b *built) path(t *testing.T, name string) string {
+	t.Helper()
+	b.once.Do(func() {
+		if b.dir, b.err = os.MkdirTemp("", "onsale-bin-"); b.err != nil {
+			return
+		}
+		out, err := exec.Command("go", "build", "-o", b.dir+"/", "onsale/cmd/...").CombinedOutput()
+		if err != nil {
+			b.err = fmt.Errorf("build the binaries: %w\n%s", err, out)
+		}
+	})
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return filepath.Join(b.dir, name)
+}
+
+func (b *built) remove() {
+	if b.dir != "" {
+		_ = os.RemoveAll(b.dir) // a temporary folder: nothing depends on its end
+	}
+}
+
+// fleet is the four services as processes of their own, with what they need in this one.
+type fleet struct {
+	*up.Local
+	t     *testing.T
+	env   []string
+	mu    sync.Mutex
+	procs map[string]*process
+}
+
+type process struct {
+	cmd   *exec.Cmd
+	log   *bytes.Buffer
+	ended chan struct{}
+}
+
+var serviceNames = []string{"api", "admitter", "payworker", "committer"}
+
+// startFleet starts the servers and the four binaries.
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	l, err := up.Start(context.Background(), up.Config{
+		Dir: dataDir(t), Listen: freeAddress(t), OpsListen: freeAddress(t), Services: "none", Durable: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{Local: l, t: t, procs: map[string]*process{}}
+	env, err := os.ReadFile(l.EnvFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.env = append(os.Environ(), strings.Split(strings.TrimSpace(string(env)), "\n")...)
+	t.Cleanup(func() {
+		for _, name := range serviceNames {
+			f.end(name, syscall.SIGTERM)
+		}
+		if err := l.Close(); err != nil {
+			t.Error("close:", err)
+		}
+	})
+	for _, name := range serviceNames {
+		f.start(name)
+	}
+	f.ready()
+	return f
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// start starts a service.
+func (f *fleet) start(name string) {
+	f.t.Helper()
+	p := &process{cmd: exec.Command(binaries.path(f.t, name)), log: &bytes.Buffer{}, ended: make(chan struct{})}
+	p.cmd.Env = f.env
+	if name == "api" {
+		p.cmd.Env = append(p.cmd.Env, "OPS_LISTEN="+strings.TrimPrefix(f.AdminURL, "http://"))
+	}
+	p.cmd.Stdout, p.cmd.Stderr = io.Discard, p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in its log
+		close(p.ended)
+	}()
+	f.mu.Lock()
+	f.procs[name] = p
+	f.mu.Unlock()
+}
+
+// end ends a service and waits until it has.
+func (f *fleet) end(name string, sig syscall.Signal) {
+	f.t.Helper()
+	f.mu.Lock()
+	p := f.procs[name]
+	f.mu.Unlock()
+	if p == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(sig) // it may have ended by itself
+	select {
+	case <-p.ended:
+	case <-time.After(40 * time.Second):
+		f.t.Errorf("%s did not end after %s", name, sig)
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
+	if f.t.Failed() {
+		f.t.Logf("%s:\n%s", name, p.log)
+	}
+}
+
+// ready waits until the api is ready.
+func (f *fleet) ready() {
+	f.t.Helper()
+	eventually(f.t, 30*time.Second, "ready api", func() bool { return app.Ready(context.Background(), f.AdminURL) == nil })
+}
