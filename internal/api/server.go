@@ -99,7 +99,7 @@ func Run(ctx context.Context, d Deps) error {
 	s.sales = newSales(s)
 	g.Go(func() error { return s.sales.follow(life) })
 	app := s.routes()
-	g.Go(func() error { return app.Listener(d.Listener) })
+	g.Go(func() error { return app.Listener(problem.Listener(d.Listener)) })
 	g.Go(func() error {
 		<-life.Done()
 		d.Ready.Store(false)

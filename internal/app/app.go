@@ -141,7 +141,7 @@ func (p *platform) serveOps(ctx context.Context, listen string, extra func(fiber
 		<-ctx.Done()
 		stopped <- app.ShutdownWithTimeout(5 * time.Second)
 	}()
-	if err := app.Listener(ln); err != nil {
+	if err := app.Listener(problem.Listener(ln)); err != nil {
 		return fmt.Errorf("serve operations: %w", err)
 	}
 	return <-stopped

@@ -47,10 +47,22 @@ func dataDir(t *testing.T) string {
 	return dir + "/data"
 }
 
-// startLocal starts everything in this process.
+// startLocal starts everything in this process, with data that is not meant to survive.
 func startLocal(t *testing.T, dir string) *up.Local {
 	t.Helper()
-	l, err := up.Start(context.Background(), up.Config{Dir: dir, Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", Services: "all", Progress: func(s string) { t.Log(s) }})
+	return start(t, up.Config{Dir: dir})
+}
+
+// startDurable starts everything in this process, with data that is there again the next time.
+func startDurable(t *testing.T, dir string) *up.Local {
+	t.Helper()
+	return start(t, up.Config{Dir: dir, Durable: true})
+}
+
+func start(t *testing.T, cfg up.Config) *up.Local {
+	t.Helper()
+	cfg.Listen, cfg.OpsListen, cfg.Services = "127.0.0.1:0", "127.0.0.1:0", "all"
+	l, err := up.Start(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

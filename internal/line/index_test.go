@@ -148,7 +148,7 @@ func TestIndex_WaitForEndsWithItsContext(t *testing.T) {
 // Readers see whole chunks: with chunks of ten, never a number of joins between.
 func TestIndex_ConcurrentReaders(t *testing.T) {
 	t.Parallel()
-	const chunks = 2000
+	const chunks = 500
 	x := line.NewIndex()
 	var readers sync.WaitGroup
 	for range 8 {

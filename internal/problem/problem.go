@@ -50,6 +50,9 @@ func Handler(log *slog.Logger) fiber.ErrorHandler {
 		if errors.As(err, &f) {
 			status = f.Code // the router's own: 404, 405, 413, 431 and their like
 		}
+		if status == http.StatusRequestEntityTooLarge {
+			linger(c)
+		}
 		id := c.GetRespHeader(requestIDHeader)
 		if id == "" {
 			id = uuid.NewString() // refused before any handler ran

@@ -28,6 +28,10 @@ type Client struct {
 	hold, release, bind, sell, unsell, remember *redis.Script
 }
 
+// dials is how often one try of a command dials: a command is tried four times by itself, and whoever waits
+// for a Redis that is away should learn it soon.
+const dials = 1
+
 // Open prepares a client; the connection is made when it is first used. A URL with addr parameters
 // (redis://a:6379?addr=b:6379) names a cluster's nodes.
 func Open(redisURL string) (*Client, error) {
@@ -41,13 +45,14 @@ func Open(redisURL string) (*Client, error) {
 		if err != nil {
 			return nil, errors.New("open redis: not a URL of a Redis cluster")
 		}
+		opt.DialerRetries = dials
 		c.c = redis.NewClusterClient(opt)
 	} else {
 		opt, err := redis.ParseURL(redisURL)
 		if err != nil {
 			return nil, errors.New("open redis: not a Redis URL")
 		}
-		opt.PoolSize = 64
+		opt.PoolSize, opt.DialerRetries = 64, dials
 		c.c = redis.NewClient(opt)
 	}
 	for name, s := range map[string]**redis.Script{

@@ -3,6 +3,7 @@ package sale
 import (
 	"errors"
 	"fmt"
+	"maps"
 )
 
 // Kind says what an error means to whoever asked. Two tables translate it and nothing else does: kind to
@@ -60,6 +61,7 @@ func (e *Error) With(key string, value any) *Error {
 // Because returns a copy of e with its cause.
 func (e *Error) Because(err error) *Error {
 	c := *e
+	c.Fields = maps.Clone(e.Fields)
 	c.Err = err
 	return &c
 }

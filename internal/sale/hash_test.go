@@ -1,6 +1,7 @@
 package sale
 
 import (
+	"fmt"
 	"math/rand"
 	"slices"
 	"strings"
@@ -55,10 +56,10 @@ func TestDerived_StayTheSame(t *testing.T) {
 	order := OrderID("gala", session, "key-1")
 	request := RequestHash(uuid.MustParse("7d309c74-6b7e-4f50-ac83-5b2cbf4e9032"), "pm_card_visa")
 	for name, c := range map[string]struct{ got, want string }{
-		"session": {session.String(), "SESSION"},
-		"order":   {order.String(), "ORDER"},
-		"attempt": {AttemptID(order, 1).String(), "ATTEMPT"},
-		"request": {SessionHash(request[:16]).String(), "REQUEST"},
+		"session": {session.String(), "MCYqBUwYzMZCo_nm1saUyQ"},
+		"order":   {order.String(), "2eba64ae-9fd3-5a5f-9f79-4ccfed6a884d"},
+		"attempt": {AttemptID(order, 1).String(), "98cd5fe2-df35-5aee-acb6-25f841133bb5"},
+		"request": {SessionHash(request[:16]).String(), "bz0r6Hz99vrQ4UdlMDdpLQ"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %s, want %s", name, c.got, c.want)
@@ -90,8 +91,7 @@ func TestDerived_DependOnEveryPart(t *testing.T) {
 				order := OrderID(event, s, key)
 				add("order "+event+s.String()+key, order.String(), OrderID(event, s, key).String())
 				for _, n := range []int{1, 2, 256, 257} {
-					add("attempt", AttemptID(order, n).String(), AttemptID(order, n).String())
-					seen[AttemptID(order, n).String()] = "attempt of " + order.String()
+					add(fmt.Sprint("attempt ", n, " of ", order), AttemptID(order, n).String(), AttemptID(order, n).String())
 				}
 				if order != OrderID(event, s, key) {
 					t.Error("deriving an attempt changed its order")

@@ -1,0 +1,319 @@
+package redis
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"onsale/internal/sale"
+)
+
+func TestReleaseTouchesOnlyItsOwn(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	mine, other := r.take(fan(1), long, "A-1", "A-2"), r.take(fan(2), long, "A-3")
+	forged := mine
+	forged.ID, forged.Seats = uuid.New(), []string{"A-1", "A-2", "A-3"}
+	before := r.everything()
+	r.refused(r.Release(t.Context(), forged, ""), sale.NotFound, "hold_not_found")
+	if after := r.everything(); after != before {
+		t.Errorf("a hold that isn't released:\n%s\n%s", before, after)
+	}
+	greedy := mine
+	greedy.Seats = []string{"A-1", "A-2", "A-3"} // one is another's
+	if err := r.Release(t.Context(), greedy, ""); err != nil {
+		t.Error(err)
+	}
+	if left, err := r.SeatKeys(t.Context(), show); err != nil || len(left) != 1 || left[0].Hold != other.ID.String() {
+		t.Errorf("left: %+v (%v)", left, err)
+	}
+	r.refused(r.Release(t.Context(), mine, ""), sale.NotFound, "hold_not_found")
+	r.take(fan(1), long, "A-1")
+}
+
+func TestReleaseOfAHoldThatIsBeingPaid(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	h := r.take(fan(1), long, "A-1")
+	order := r.bind(h)
+	for _, caller := range []string{"", uuid.NewString()} {
+		err := r.Release(t.Context(), h, caller)
+		r.refused(err, sale.Conflict, "checkout_in_progress")
+		var e *sale.Error
+		if errors.As(err, &e) && e.Fields["order_id"] != order.String() {
+			t.Errorf("named %v", e.Fields)
+		}
+	}
+	if err := r.Release(t.Context(), h, order.String()); err != nil {
+		t.Error(err)
+	}
+	r.take(fan(2), long, "A-1")
+}
+
+func TestReleaseForARejectedOrder(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	h := r.take(fan(1), long, "A-1")
+	order := r.bind(h)
+	if err := r.ReleaseFor(t.Context(), show, h.ID, uuid.New()); err != nil {
+		t.Errorf("another order's: %v", err)
+	}
+	if _, err := r.Find(t.Context(), show, h.ID); err != nil {
+		t.Fatalf("another order released it: %v", err)
+	}
+	for range 2 { // the second finds nothing, which is as good
+		if err := r.ReleaseFor(t.Context(), show, h.ID, order); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.Find(t.Context(), show, h.ID); !errors.Is(err, sale.ErrNoHold) {
+			t.Errorf("still held: %v", err)
+		}
+	}
+	unbound := r.take(fan(1), long, "A-1")
+	if err := r.ReleaseFor(t.Context(), show, unbound.ID, order); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBindExtendsAndNeverShortens(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	for i, c := range []struct{ ttl, window, want time.Duration }{
+		{time.Minute, time.Hour, time.Hour},
+		{time.Hour, time.Minute, time.Hour},
+	} {
+		h := r.take(fan(i), c.ttl, seats(i, i+1)...)
+		if err := r.Bind(t.Context(), h, uuid.New(), [32]byte{}, c.window, ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range keys(h) {
+			if ttl := r.db.PTTL(t.Context(), k).Val(); ttl > c.want || ttl < c.want-time.Minute/2 {
+				t.Errorf("%s: %s left, want %s", k, ttl, c.want)
+			}
+		}
+	}
+}
+
+func TestBindRefuses(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	h := r.take(fan(1), long, "A-1", "A-2")
+	order, request := uuid.New(), [32]byte{7}
+	bind := func(h sale.Hold, order uuid.UUID, request [32]byte, replace string) error {
+		return r.Bind(t.Context(), h, order, request, long, replace)
+	}
+	unknown, foreign := h, h
+	unknown.ID, foreign.Session = uuid.New(), fan(2)
+	r.refused(bind(unknown, order, request, ""), sale.NotFound, "hold_not_found")
+	r.refused(bind(foreign, order, request, ""), sale.NotFound, "hold_not_found")
+	if found, err := r.Find(t.Context(), show, h.ID); err != nil || found.Order != "" {
+		t.Errorf("a refused order is bound: %q (%v)", found.Order, err)
+	}
+	for range 2 { // again is the same
+		if err := bind(h, order, request, ""); err != nil {
+			t.Error(err)
+		}
+	}
+	r.refused(bind(h, order, [32]byte{8}, ""), sale.Unprocessable, "idempotency_key_reused")
+	next := uuid.New()
+	for _, replace := range []string{"", uuid.NewString(), next.String()} {
+		err := bind(h, next, request, replace)
+		r.refused(err, sale.Conflict, "checkout_in_progress")
+		var e *sale.Error
+		if errors.As(err, &e) && e.Fields["order_id"] != order.String() {
+			t.Errorf("named %v", e.Fields)
+		}
+	}
+	if err := bind(h, next, [32]byte{9}, order.String()); err != nil { // the first has failed
+		t.Error(err)
+	}
+	if found, err := r.Find(t.Context(), show, h.ID); err != nil || found.Order != next.String() {
+		t.Errorf("bound to %q (%v)", found.Order, err)
+	}
+	r.refused(bind(h, order, request, ""), sale.Conflict, "checkout_in_progress")
+}
+
+func TestBindOfAHoldThatLostASeat(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	h := r.take(fan(1), time.Minute, "A-1", "A-2", "A-3")
+	if err := r.MarkSold(t.Context(), show, uuid.New(), uuid.New(), []string{"A-2"}); err != nil {
+		t.Fatal(err)
+	}
+	err := r.Bind(t.Context(), h, uuid.New(), [32]byte{}, time.Hour, "")
+	if named := takenSeats(t, err); !slices.Equal(named, []string{"A-2"}) {
+		t.Errorf("named %v", named)
+	}
+	if found, err := r.Find(t.Context(), show, h.ID); err != nil || found.Order != "" || time.Until(found.ExpiresAt) > time.Minute {
+		t.Errorf("a refused order is bound: %+v (%v)", found, err)
+	}
+}
+
+func TestOneOfManyOrdersGetsTheHold(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	h := r.take(fan(1), long, "A-1")
+	var won atomic.Int64
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			err := r.Bind(t.Context(), h, uuid.New(), [32]byte{}, long, "")
+			if err == nil {
+				won.Add(1)
+			} else {
+				r.refused(err, sale.Conflict, "checkout_in_progress")
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d orders have one hold", won.Load())
+	}
+}
+
+func TestMarkSoldEndsTheHold(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	h := r.take(fan(1), long, "A-1", "A-2")
+	order := r.bind(h)
+	var first string
+	for range 3 {
+		if err := r.MarkSold(t.Context(), show, h.ID, order, h.Seats); err != nil {
+			t.Fatal(err)
+		}
+		if first == "" {
+			first = r.everything()
+		}
+		if now := r.everything(); now != first {
+			t.Errorf("a repetition changed something:\n%s\n%s", first, now)
+		}
+	}
+	states, err := r.SeatStates(t.Context(), show, []string{"A-1", "A-2", "A-3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]sale.SeatState{{Sold: order.String()}, {Sold: order.String()}, {}}, states); diff != "" {
+		t.Error(diff)
+	}
+	if ttl := r.db.PTTL(t.Context(), seatKey(show, "A-1")).Val(); ttl != -1 {
+		t.Errorf("a sold seat comes back in %s", ttl)
+	}
+	r.refused(r.Release(t.Context(), h, order.String()), sale.NotFound, "hold_not_found")
+	r.take(fan(1), long, "A-3") // the session may hold again
+	if _, err := r.Take(t.Context(), show, fan(2), []string{"A-1"}, long); takenSeats(t, err) == nil {
+		t.Error("a sold seat is held")
+	}
+}
+
+// TestMarkSoldLeavesOtherHoldsAlone: a late or repeated mark must not end what the session holds by now.
+func TestMarkSoldLeavesOtherHoldsAlone(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	bought := r.take(fan(1), long, "A-1")
+	order := r.bind(bought)
+	mark := func() {
+		t.Helper()
+		if err := r.MarkSold(t.Context(), show, bought.ID, order, bought.Seats); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark()
+	next := r.take(fan(1), long, "A-2")
+	mark()
+	if again := r.take(fan(1), long, "A-2"); again.ID != next.ID {
+		t.Error("the session's next hold is gone")
+	}
+	if left, err := r.SeatKeys(t.Context(), show); err != nil || len(left) != 2 {
+		t.Errorf("seats: %+v (%v)", left, err)
+	}
+}
+
+func TestMarkVoidedTakesBackItsOwnMarksOnly(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	first, second := uuid.New(), uuid.New()
+	mark := func(order uuid.UUID, seats ...string) {
+		t.Helper()
+		if err := r.MarkSold(t.Context(), show, uuid.New(), order, seats); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark(first, "A-1", "A-2")
+	mark(second, "A-2") // sold again since, and its mark came first
+	held := r.take(fan(1), long, "A-3")
+	for range 2 {
+		if err := r.MarkVoided(t.Context(), show, first, []string{"A-1", "A-2", "A-3", "A-4"}); err != nil {
+			t.Fatal(err)
+		}
+		states, err := r.SeatStates(t.Context(), show, seats(1, 5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]sale.SeatState{{}, {Sold: second.String()}, {Held: true}, {}}, states); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if _, err := r.Find(t.Context(), show, held.ID); err != nil {
+		t.Error(err)
+	}
+	r.take(fan(2), long, "A-1")
+}
+
+func TestHeldByOthers(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	mine, other := r.take(fan(1), long, "A-1", "A-2"), r.take(fan(2), long, "A-3", "A-4")
+	if err := r.MarkSold(t.Context(), show, uuid.New(), uuid.New(), []string{"A-5"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.HeldByOthers(t.Context(), []sale.Claim{
+		{EventID: show, Hold: mine.ID, Seats: []string{"A-1", "A-2"}},
+		{EventID: show, Hold: mine.ID, Seats: []string{"A-4", "A-1", "A-3"}},
+		{EventID: show, Hold: uuid.New(), Seats: []string{"A-5", "A-6"}}, // sold is Postgres's to say, free is free
+		{EventID: show, Hold: mine.ID},
+		{EventID: "other", Hold: mine.ID, Seats: []string{"A-3"}},
+		{EventID: show, Hold: other.ID, Seats: []string{"A-1"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{nil, {"A-4", "A-3"}, nil, nil, nil, {"A-1"}}, got); diff != "" {
+		t.Error(diff)
+	}
+	if none, err := r.HeldByOthers(t.Context(), nil); err != nil || len(none) != 0 {
+		t.Errorf("no claims: %v (%v)", none, err)
+	}
+}
+
+func TestSeatStatesOfManySeats(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	all := seats(0, 2500)
+	order := uuid.New()
+	if err := r.MarkSold(t.Context(), show, uuid.New(), order, []string{all[0], all[999], all[1000], all[2499]}); err != nil {
+		t.Fatal(err)
+	}
+	r.take(fan(1), long, all[1], all[1001], all[2000])
+	states, err := r.SeatStates(t.Context(), show, all)
+	if err != nil || len(states) != len(all) {
+		t.Fatalf("%d states (%v)", len(states), err)
+	}
+	want := map[int]sale.SeatState{1: {Held: true}, 1001: {Held: true}, 2000: {Held: true}}
+	for _, i := range []int{0, 999, 1000, 2499} {
+		want[i] = sale.SeatState{Sold: order.String()}
+	}
+	for i, s := range states {
+		if s != want[i] {
+			t.Errorf("%s is %+v, want %+v", all[i], s, want[i])
+		}
+	}
+	if states, err = r.SeatStates(t.Context(), show, nil); err != nil || len(states) != 0 {
+		t.Errorf("no seats: %v (%v)", states, err)
+	}
+}
