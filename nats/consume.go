@@ -40,17 +40,23 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: w.AckWait, MaxDeliver: maxDeliver,
 		// Room for several processes, each with as many under way and as many buffered.
 		MaxAckPending: w.Concurrency * ackPendingPerSlots,
-		BackOff:       []time.Duration{w.AckWait, w.AckWait, 2 * w.AckWait},
+		// One step: the server reckons the delay of a nak from AckWait but lets it end by BackOff's step, so a
+		// longer step would be added to each pause.
+		BackOff: []time.Duration{w.AckWait},
 	})
 	if err != nil {
 		return fmt.Errorf("make consumer %s: %w", w.Durable, err)
 	}
-	slots := make(chan struct{}, w.Concurrency)
+	slots, abandoned := make(chan struct{}, w.Concurrency), make(chan struct{})
 	var running sync.WaitGroup
 	// A handler outlives ctx, so that a write in progress is finished; AckWait bounds it.
 	work := context.WithoutCancel(ctx)
 	reading, err := consumer.Consume(func(m jetstream.Msg) {
-		slots <- struct{}{}
+		select {
+		case <-abandoned:
+			return // not acknowledged: it will be given to another
+		case slots <- struct{}{}:
+		}
 		running.Go(func() {
 			defer func() { <-slots }()
 			hctx, cancel := context.WithTimeout(work, w.AckWait-w.AckWait/10)
@@ -65,10 +71,16 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 	}
 	<-ctx.Done()
 	reading.Drain()
+	closed := reading.Closed()
 	select {
-	case <-reading.Closed():
+	case <-closed:
 	case <-time.After(drainLimit):
-		reading.Stop()
+		// What is still buffered is given up, so that no handler begins after the wait for them.
+		close(abandoned)
+		select {
+		case <-closed:
+		case <-time.After(drainLimit):
+		}
 	}
 	running.Wait()
 	return nil
@@ -157,7 +169,11 @@ func protect(ctx context.Context, handle events.Handler, m events.Message) (err 
 	return handle(ctx, m)
 }
 
+// bury keeps a message in DEAD. One whose copy would not fit is named only: its stream still has it.
 func (c *Client) bury(ctx context.Context, w Worker, m events.Message, why error) error {
+	if len(m.Data) > MaxMessageSize/2 {
+		m.Data = nil
+	}
 	_, err := c.Publish(ctx, events.Outgoing{
 		Subject: events.DeadSubject(m.Stream),
 		ID:      fmt.Sprintf("%s:%s:%d", m.Stream, w.Durable, m.Sequence),

@@ -14,20 +14,9 @@ import (
 // acknowledged and a reconnect leaves no gap. caughtUp is called once, when what the stream held at the start
 // has been read. It returns early only when the reading can't begin.
 func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) error {
-	cfg := jetstream.OrderedConsumerConfig{HeadersOnly: f.HeadersOnly, InactiveThreshold: time.Minute}
-	if f.Subject != "" {
-		cfg.FilterSubjects = []string{f.Subject}
-	}
-	switch f.From {
-	case events.FromFirst:
-		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
-	case events.FromLastPerSubject:
-		cfg.DeliverPolicy = jetstream.DeliverLastPerSubjectPolicy
-		if f.Subject == "" {
-			cfg.FilterSubjects = []string{">"}
-		}
-	case events.FromNew:
-		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
+	cfg, last, err := c.start(ctx, f)
+	if err != nil {
+		return fmt.Errorf("follow %s: %w", f.Stream, err)
 	}
 	consumer, err := c.js.OrderedConsumer(ctx, f.Stream, cfg)
 	if err != nil {
@@ -37,12 +26,14 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", f.Stream, err)
 	}
-	behind := info.NumPending
-	if behind == 0 {
+	behind := info.NumPending > 0 && f.From != events.FromNew
+	if !behind {
 		caughtUp()
 	}
-	var read uint64
 	reading, err := consumer.Consume(func(m jetstream.Msg) {
+		if ctx.Err() != nil {
+			return // it has ended, and what is still on its way is nobody's
+		}
 		meta, err := m.Metadata()
 		if err != nil {
 			c.log.Error("read metadata", "stream", f.Stream, "error", err)
@@ -52,7 +43,9 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 			Stream: meta.Stream, Subject: m.Subject(), Sequence: meta.Sequence.Stream, Header: flat(m.Headers()),
 			Data: m.Data(), At: meta.Timestamp, Pending: meta.NumPending,
 		})
-		if read++; read == behind {
+		// By sequence, not by count: after a reconnect more may come than was counted.
+		if behind && (meta.Sequence.Stream >= last || meta.NumPending == 0) {
+			behind = false
 			caughtUp()
 		}
 	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
@@ -65,4 +58,38 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 	reading.Stop()
 	<-reading.Closed()
 	return nil
+}
+
+// start says where a follower begins, and the last sequence of the stream at this moment. A consumer that is
+// made anew before it has read anything begins as it was told the first time, so where there is nothing to
+// read yet it must be told a sequence: "new" would by then be newer.
+func (c *Client) start(ctx context.Context, f events.Follow) (jetstream.OrderedConsumerConfig, uint64, error) {
+	cfg := jetstream.OrderedConsumerConfig{HeadersOnly: f.HeadersOnly, InactiveThreshold: time.Minute, DeliverPolicy: jetstream.DeliverAllPolicy}
+	filter := f.Subject
+	if filter != "" {
+		cfg.FilterSubjects = []string{filter}
+	} else {
+		filter = ">"
+	}
+	stream, err := c.js.Stream(ctx, f.Stream)
+	if err != nil {
+		return cfg, 0, err
+	}
+	if f.From != events.FromLastPerSubject {
+		last := stream.CachedInfo().State.LastSeq
+		if f.From == events.FromNew {
+			cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, last+1
+		}
+		return cfg, last, nil
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return cfg, 0, err
+	}
+	if len(info.State.Subjects) == 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, info.State.LastSeq+1
+	} else {
+		cfg.DeliverPolicy, cfg.FilterSubjects = jetstream.DeliverLastPerSubjectPolicy, []string{filter}
+	}
+	return cfg, info.State.LastSeq, nil
 }

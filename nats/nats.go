@@ -68,13 +68,16 @@ func (c *Client) Check(ctx context.Context) error {
 	return nil
 }
 
+// messageExceedsMaximum is the server's code for a message over the stream's MaxMsgSize.
+const messageExceedsMaximum jetstream.ErrorCode = 10054
+
 // resendPause is how long a publisher waits before it sends the same bytes again.
 const resendPause = 100 * time.Millisecond
 
 // Publish stores a message durably. One that was not acknowledged in time is sent again, byte for byte under
 // the same id, until ctx ends; a message without an id or with a condition is sent once, because a second
 // sending could mean something else. What can't be stored now is sale.Unavailable; a lost race is
-// sale.Conflict with code "fenced".
+// sale.Conflict with code "fenced"; what is over MaxMessageSize is sale.TooLarge and is not tried again.
 func (c *Client) Publish(ctx context.Context, out events.Outgoing) (events.Ack, error) {
 	opts := []jetstream.PublishOpt{jetstream.WithRetryAttempts(0)}
 	if out.ExpectLast != nil {
@@ -93,6 +96,8 @@ func (c *Client) Publish(ctx context.Context, out events.Outgoing) (events.Ack, 
 		case errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
 			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant):
 			return events.Ack{}, sale.Errorf(sale.Conflict, "fenced", "another writer was faster").Because(err)
+		case errors.Is(err, nats.ErrMaxPayload) || api != nil && api.ErrorCode == messageExceedsMaximum:
+			return events.Ack{}, sale.Errorf(sale.TooLarge, "message_too_large", "a message of %d bytes", len(out.Data)).Because(err)
 		case once:
 			return events.Ack{}, unavailable(out.Subject, err)
 		}
@@ -173,6 +178,10 @@ func (c *Client) Last(ctx context.Context, stream, subject string) (events.Messa
 }
 
 func stored(stream string, m *jetstream.RawStreamMsg) events.Message {
+	// A direct get tells these beside the headers that were published.
+	for _, h := range []string{jetstream.StreamHeader, jetstream.SequenceHeader, jetstream.SubjectHeader, jetstream.TimeStampHeaer} {
+		m.Header.Del(h)
+	}
 	return events.Message{Stream: stream, Subject: m.Subject, Sequence: m.Sequence, Data: m.Data, Header: flat(m.Header), At: m.Time}
 }
 

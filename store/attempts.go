@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -38,8 +37,7 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 		amounts = append(amounts, c.Amount)
 	}
 	found := map[uuid.UUID]begunRow{}
-	err := s.transact(ctx, func(tx pgx.Tx) error {
-		b := &pgx.Batch{}
+	err := s.atomically(ctx, func(b *pgx.Batch) {
 		b.Queue(insertOrders, orders, eventIDs, sessions, holds, seats, amounts, currencies, hashes, s.now())
 		b.Queue(insertAttempts, orders, attempts, methods, hashes, s.now())
 		b.Queue(selectBegun, orders).Query(func(rows pgx.Rows) error {
@@ -49,7 +47,6 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 			}
 			return err
 		})
-		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
 		return nil, err
@@ -134,19 +131,27 @@ func (r begunRow) attempt() sale.Attempt {
 		Amount: r.Amount, Currency: r.Currency, PaymentMethod: r.PaymentMethod, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
 }
 
-// Attempt returns a payment attempt as it is now, or sale.NotFound.
-func (s *Store) Attempt(ctx context.Context, attemptID uuid.UUID) (sale.Attempt, error) {
+// Attempts returns payment attempts as they are now, in the order of their ids; one that is unknown has no ID.
+func (s *Store) Attempts(ctx context.Context, ids []uuid.UUID) ([]sale.Attempt, error) {
 	rows, err := s.pool.Query(ctx, `SELECT o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
 			a.amount, a.currency, a.payment_method, a.created_at, a.updated_at
-		FROM payment_attempts a JOIN orders o USING (order_id) WHERE a.attempt_id = $1`, attemptID)
+		FROM payment_attempts a JOIN orders o USING (order_id) WHERE a.attempt_id = ANY ($1::uuid[])`, ids)
 	if err != nil {
-		return sale.Attempt{}, classify(err)
+		return nil, classify(err)
 	}
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[begunRow])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return sale.Attempt{}, sale.Errorf(sale.NotFound, "attempt_not_found", "there is no payment attempt %s", attemptID)
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[begunRow])
+	if err != nil {
+		return nil, classify(err)
 	}
-	return row.attempt(), classify(err)
+	found := make(map[uuid.UUID]sale.Attempt, len(all))
+	for _, row := range all {
+		found[row.AttemptID] = row.attempt()
+	}
+	attempts := make([]sale.Attempt, len(ids))
+	for i, id := range ids {
+		attempts[i] = found[id]
+	}
+	return attempts, nil
 }
 
 // MarkAuthorized moves attempts to Authorized, from Started or ActionRequired, and tells PAYMENTS. Attempts
@@ -217,14 +222,11 @@ func (s *Store) settle(ctx context.Context, all []sale.Settlement, t transition)
 			IntentID: x.IntentID, Amount: x.Attempt.Amount, Currency: x.Attempt.Currency, Reason: x.Reason, At: now.UTC(),
 		}))
 	}
-	return s.transact(ctx, func(tx pgx.Tx) error {
-		b := &pgx.Batch{}
+	return s.atomically(ctx, func(b *pgx.Batch) {
 		// Orders first and in one order: whoever moves an order or its attempts holds the order's row.
 		b.Queue(`SELECT 1 FROM orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR NO KEY UPDATE`, orders)
 		b.Queue(settleAttempts, attempts, intents, secrets, reasons, subjects, ids, payloads, t.to, names(t.from), events.Payments, now,
 			t.order, names(t.orderFrom))
-		b.Queue(notify, events.Payments)
-		return tx.SendBatch(ctx, b).Close()
 	})
 }
 
@@ -242,8 +244,6 @@ const settleAttempts = `
 	)
 	UPDATE orders o SET status = $12, reason = m.reason, updated_at = $11
 	FROM moved m WHERE o.order_id = m.order_id AND o.status = ANY ($13::text[])`
-
-const notify = `SELECT pg_notify('outbox_' || lower($1), '')`
 
 func names[T ~string](states []T) []string {
 	out := make([]string, len(states))

@@ -24,7 +24,7 @@ func TestBeginRecordsTheOrderAndItsAttempt(t *testing.T) {
 	if diff := cmp.Diff(want, a); diff != "" {
 		t.Errorf("attempt (-want +got):\n%s", diff)
 	}
-	read, err := r.store.Attempt(t.Context(), a.ID)
+	read, err := r.attempt(a.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestBeginRecordsTheOrderAndItsAttempt(t *testing.T) {
 func TestUnknownAttemptAndOrderAreNotFound(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
-	if _, err := r.store.Attempt(t.Context(), uuid.New()); sale.KindOf(err) != sale.NotFound {
+	if _, err := r.attempt(uuid.New()); sale.KindOf(err) != sale.NotFound {
 		t.Errorf("attempt: %v", err)
 	}
 	if _, err := r.store.Order(t.Context(), uuid.New()); sale.KindOf(err) != sale.NotFound {

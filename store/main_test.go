@@ -238,3 +238,12 @@ func (r *rig) proven() {
 		}
 	}
 }
+
+// attempt is one attempt as it is now.
+func (r *rig) attempt(id uuid.UUID) (sale.Attempt, error) {
+	all, err := r.store.Attempts(r.T.Context(), []uuid.UUID{id})
+	if err == nil && all[0].ID != id {
+		err = sale.Errorf(sale.NotFound, "attempt_not_found", "there is no payment attempt %s", id)
+	}
+	return all[0], err
+}

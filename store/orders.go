@@ -21,10 +21,7 @@ func (s *Store) CommitOrders(ctx context.Context, all []events.Payment, blocked 
 	var results []sale.Committed
 	err := s.transact(ctx, func(tx pgx.Tx) error {
 		c := commit{all: all, blocked: blocked, now: s.now(), results: make([]sale.Committed, len(all))}
-		if err := c.lockOrders(ctx, tx); err != nil {
-			return err
-		}
-		if err := c.readTaken(ctx, tx); err != nil {
+		if err := c.read(ctx, tx); err != nil {
 			return err
 		}
 		if err := c.decide(); err != nil {
@@ -69,56 +66,49 @@ type lockedOrder struct {
 	Currency string
 	Status   sale.OrderStatus
 	Reason   string
-	State    sale.AttemptState
-	Attempt  uuid.UUID
 }
 
-// lockOrders locks the orders' rows in sorted order, so that two committers with the same orders can't deadlock.
-func (c *commit) lockOrders(ctx context.Context, tx pgx.Tx) error {
+// read locks the orders' rows in sorted order, so that two committers with the same orders can't deadlock, and
+// reads which of the wanted seats are sold.
+func (c *commit) read(ctx context.Context, tx pgx.Tx) error {
 	ids, attempts := make([]uuid.UUID, len(c.all)), make([]uuid.UUID, len(c.all))
 	for i, p := range c.all {
 		ids[i], attempts[i] = p.OrderID, p.AttemptID
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT o.order_id, o.event_id, o.hold_id, o.seats, o.amount, o.currency, o.status, o.reason, a.state, a.attempt_id
-		FROM orders o JOIN payment_attempts a ON a.order_id = o.order_id AND a.attempt_id = ANY ($2::uuid[])
-		WHERE o.order_id = ANY ($1::uuid[]) ORDER BY o.order_id FOR NO KEY UPDATE OF o`, ids, attempts)
-	if err != nil {
-		return err
-	}
-	locked, err := pgx.CollectRows(rows, pgx.RowToStructByPos[lockedOrder])
-	if err != nil {
-		return err
-	}
-	c.orders = make(map[uuid.UUID]lockedOrder, len(locked))
-	c.states = make(map[attemptKey]sale.AttemptState, len(locked))
-	for _, o := range locked {
-		c.orders[o.OrderID] = o
-		c.states[attemptKey{o.OrderID, o.Attempt}] = o.State
-	}
-	return nil
-}
-
-// readTaken reads which of the wanted seats are sold.
-func (c *commit) readTaken(ctx context.Context, tx pgx.Tx) error {
-	var evs, seats column
-	for _, o := range c.orders {
-		for _, seat := range o.Seats {
-			evs, seats = append(evs, o.EventID), append(seats, seat)
+	b := &pgx.Batch{}
+	b.Queue(`
+		SELECT order_id, event_id, hold_id, seats, amount, currency, status, reason
+		FROM orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR NO KEY UPDATE`, ids).Query(func(rows pgx.Rows) error {
+		locked, err := pgx.CollectRows(rows, pgx.RowToStructByPos[lockedOrder])
+		c.orders = make(map[uuid.UUID]lockedOrder, len(locked))
+		for _, o := range locked {
+			c.orders[o.OrderID] = o
 		}
-	}
-	rows, err := tx.Query(ctx, `SELECT s.event_id, s.seat_id FROM unnest($1::text[], $2::text[]) AS w(event_id, seat_id)
-		JOIN sold_seats s USING (event_id, seat_id)`, evs, seats)
-	if err != nil {
 		return err
-	}
-	c.taken = map[seatKey]bool{}
-	var k seatKey
-	_, err = pgx.ForEachRow(rows, []any{&k.event, &k.seat}, func() error {
-		c.taken[k] = true
-		return nil
 	})
-	return err
+	// A statement of its own, after the locks: what the one above waited for is seen only by the next.
+	b.Queue(`SELECT order_id, attempt_id, state FROM payment_attempts WHERE attempt_id = ANY ($1::uuid[])`, attempts).Query(func(rows pgx.Rows) error {
+		c.states = map[attemptKey]sale.AttemptState{}
+		var k attemptKey
+		var state sale.AttemptState
+		_, err := pgx.ForEachRow(rows, []any{&k.order, &k.attempt, &state}, func() error {
+			c.states[k] = state
+			return nil
+		})
+		return err
+	})
+	b.Queue(`
+		SELECT s.event_id, s.seat_id FROM orders o CROSS JOIN LATERAL unnest(o.seats) AS w(seat_id)
+		JOIN sold_seats s ON s.event_id = o.event_id AND s.seat_id = w.seat_id WHERE o.order_id = ANY ($1::uuid[])`, ids).Query(func(rows pgx.Rows) error {
+		c.taken = map[seatKey]bool{}
+		var k seatKey
+		_, err := pgx.ForEachRow(rows, []any{&k.event, &k.seat}, func() error {
+			c.taken[k] = true
+			return nil
+		})
+		return err
+	})
+	return tx.SendBatch(ctx, b).Close()
 }
 
 // decide gives each order its seats or a reason why not, first come first served.
@@ -174,7 +164,7 @@ func (c *commit) tell(outcome events.OrderOutcome, o lockedOrder, p events.Payme
 	})
 }
 
-// write stores the decisions. A seat that another committer sold since readTaken breaks the count, and the
+// write stores the decisions. A seat that another committer sold since read breaks the count, and the
 // whole transaction is run again with that knowledge.
 func (c *commit) write(ctx context.Context, tx pgx.Tx) error {
 	if len(c.told) == 0 {
@@ -196,7 +186,7 @@ func (c *commit) write(ctx context.Context, tx pgx.Tx) error {
 	return errors.Join(err, r.Close())
 }
 
-// queueOrders writes order events to the outbox and wakes the relay.
+// queueOrders writes order events to the outbox.
 func queueOrders(b *pgx.Batch, told []events.Order) {
 	var subjects, ids []string
 	var payloads [][]byte
@@ -207,7 +197,6 @@ func queueOrders(b *pgx.Batch, told []events.Order) {
 	}
 	b.Queue(`INSERT INTO outbox (stream, subject, msg_id, payload)
 		SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[])`, events.Orders, subjects, ids, payloads)
-	b.Queue(notify, events.Orders)
 }
 
 // VoidOrder takes back a confirmed order whose money can't be had: the attempt is canceled, the seats go back

@@ -254,7 +254,7 @@ func TestVoidFreesTheSeats(t *testing.T) {
 	if seats := one[[]string](r, `SELECT array_agg(seat_id) FROM sold_seats`); !slices.Equal(seats, []string{seat(2)}) {
 		t.Errorf("sold are %v", seats)
 	}
-	if a, err := r.store.Attempt(t.Context(), payments[0].AttemptID); err != nil || a.State != sale.Canceled {
+	if a, err := r.attempt(payments[0].AttemptID); err != nil || a.State != sale.Canceled {
 		t.Errorf("attempt is %s (%v)", a.State, err)
 	}
 	if o, err := r.store.Order(t.Context(), payments[0].OrderID); err != nil || o.Status != sale.Voided || o.Reason != "authorization_canceled" {
@@ -301,7 +301,7 @@ func TestVoidOfWhatWasPaidFor(t *testing.T) {
 	r := setup(t, 1)
 	p := r.authorized(checkout(0))[0]
 	r.commit(p)
-	a, err := r.store.Attempt(t.Context(), p.AttemptID)
+	a, err := r.attempt(p.AttemptID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"github.com/google/uuid"
 	"net"
 	"strings"
 	"sync"
@@ -109,7 +110,7 @@ func TestUnreachablePostgresIsUnavailable(t *testing.T) {
 		"MoveSale":       func(ctx context.Context) error { return s.MoveSale(ctx, show, sale.Open) },
 		"SetRate":        func(ctx context.Context) error { return s.SetRate(ctx, show, 1) },
 		"BeginAttempts":  func(ctx context.Context) error { _, err := s.BeginAttempts(ctx, nil); return err },
-		"Attempt":        func(ctx context.Context) error { _, err := s.Attempt(ctx, c.OrderID); return err },
+		"Attempts":       func(ctx context.Context) error { _, err := s.Attempts(ctx, []uuid.UUID{c.OrderID}); return err },
 		"MarkAuthorized": func(ctx context.Context) error { return s.MarkAuthorized(ctx, nil) },
 		"CommitOrders":   func(ctx context.Context) error { _, err := s.CommitOrders(ctx, nil, nil); return err },
 		"Order":          func(ctx context.Context) error { _, err := s.Order(ctx, c.OrderID); return err },
@@ -166,7 +167,7 @@ func TestSchemaRefusesBadStates(t *testing.T) {
 		}
 	}
 	for _, a := range []sale.Attempt{a, other} {
-		if now, err := r.store.Attempt(t.Context(), a.ID); err != nil || now.State != sale.Started {
+		if now, err := r.attempt(a.ID); err != nil || now.State != sale.Started {
 			t.Errorf("attempt is %v (%v)", now.State, err)
 		}
 	}

@@ -107,7 +107,7 @@ func TestMarks(t *testing.T) {
 // moved checks what a transition wrote, and takes its message out of the outbox.
 func (r *rig) moved(t *testing.T, m mark, x sale.Settlement, orderWas sale.OrderStatus) {
 	t.Helper()
-	got, err := r.store.Attempt(t.Context(), x.Attempt.ID)
+	got, err := r.attempt(x.Attempt.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

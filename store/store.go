@@ -109,6 +109,20 @@ func (s *Store) transact(ctx context.Context, do func(tx pgx.Tx) error) error {
 	return classify(err)
 }
 
+// atomically sends statements as one transaction in one round trip: what is sent together without a BEGIN of its
+// own commits together or not at all. Like transact, it tries again when Postgres asks for that.
+func (s *Store) atomically(ctx context.Context, queue func(*pgx.Batch)) error {
+	var err error
+	for range maxTries {
+		var b pgx.Batch
+		queue(&b)
+		if err = s.pool.SendBatch(ctx, &b).Close(); !passing(err) {
+			break
+		}
+	}
+	return classify(err)
+}
+
 // errRace says that another transaction was faster; transact tries again.
 var errRace = errors.New("another transaction was faster")
 

@@ -248,7 +248,11 @@ func (s *server) await(c *fiber.Ctx, o sale.Order) (sale.Order, error) {
 			return found, nil
 		}
 		select {
-		case <-woken:
+		case told := <-woken:
+			if told.status != "" {
+				o.Status, o.Reason = told.status, told.reason
+				return o, nil
+			}
 		case <-check.C:
 		case <-deadline.C:
 			return o, nil

@@ -252,7 +252,12 @@ func (s *sales) ordered(m events.Message) {
 		}
 	}
 	s.mu.Unlock()
-	s.server.orders.wake(o.OrderID)
+	s.server.orders.wake(o.OrderID, outcome{status: decided[o.Outcome], reason: o.Reason})
+}
+
+// decided is the status that an order's outcome gives it.
+var decided = map[events.OrderOutcome]sale.OrderStatus{
+	events.OrderConfirmed: sale.Confirmed, events.OrderRejected: sale.Rejected, events.OrderVoided: sale.Voided,
 }
 
 // paid takes a payment's outcome: those after which an order waits for its buyer, or for nothing.
@@ -263,7 +268,7 @@ func (s *sales) paid(m events.Message) {
 		return
 	}
 	if p.Outcome != events.PaymentAuthorized && p.Outcome != events.PaymentCaptured {
-		s.server.orders.wake(p.OrderID)
+		s.server.orders.wake(p.OrderID, outcome{})
 	}
 }
 

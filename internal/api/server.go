@@ -80,7 +80,7 @@ type Deps struct {
 const (
 	maxBody       = 64 << 10
 	maxHeader     = 16 << 10
-	readTimeout   = 15 * time.Second
+	readTimeout   = 5 * time.Second // from connection or first byte to the whole request; a connection that sends nothing holds up a shutdown for so long
 	idleTimeout   = 75 * time.Second
 	shutdownLimit = 15 * time.Second
 )

@@ -4,26 +4,34 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+
+	"onsale/internal/sale"
 )
 
 // waiters are the requests that wait for an order to be decided.
 type waiters struct {
 	mu      sync.Mutex
-	byOrder map[uuid.UUID]map[chan struct{}]struct{}
+	byOrder map[uuid.UUID]map[chan outcome]struct{}
 }
 
 func newWaiters() *waiters {
-	return &waiters{byOrder: map[uuid.UUID]map[chan struct{}]struct{}{}}
+	return &waiters{byOrder: map[uuid.UUID]map[chan outcome]struct{}{}}
 }
 
-// add registers a waiter. Its channel gets a value, at least one, when something was told of the order; forget
-// must be called in the end.
-func (w *waiters) add(order uuid.UUID) (woken <-chan struct{}, forget func()) {
-	c := make(chan struct{}, 1)
+// outcome is what was told of an order. A zero one says that there is more to read in Postgres.
+type outcome struct {
+	status sale.OrderStatus
+	reason string
+}
+
+// add registers a waiter. Its channel gets the first thing that is told of the order; forget must be called in
+// the end.
+func (w *waiters) add(order uuid.UUID) (woken <-chan outcome, forget func()) {
+	c := make(chan outcome, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.byOrder[order] == nil {
-		w.byOrder[order] = map[chan struct{}]struct{}{}
+		w.byOrder[order] = map[chan outcome]struct{}{}
 	}
 	w.byOrder[order][c] = struct{}{}
 	return c, func() {
@@ -37,12 +45,12 @@ func (w *waiters) add(order uuid.UUID) (woken <-chan struct{}, forget func()) {
 }
 
 // wake tells all who wait for an order.
-func (w *waiters) wake(order uuid.UUID) {
+func (w *waiters) wake(order uuid.UUID, o outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.byOrder[order] {
 		select {
-		case c <- struct{}{}:
+		case c <- o:
 		default:
 		}
 	}

@@ -236,30 +236,24 @@ func TestGroup_TheWriteHasALimit(t *testing.T) {
 
 func TestGroup_WaitIsForWhatIsQueuedToo(t *testing.T) {
 	t.Parallel()
-	w := newGated()
-	g := batch.New(batch.Config{MaxItems: 1, MaxInFlight: 1, MaxQueue: 10, Timeout: generous}, w.write)
+	var wrote atomic.Int32
+	let := make(chan struct{})
+	g := batch.New(batch.Config{MaxItems: 1, MaxInFlight: 1, MaxQueue: 10, Timeout: generous}, func(_ context.Context, items []int) ([]int, error) {
+		<-let
+		for range 1000 {
+			runtime.Gosched() // a Wait that returned too early has the time to
+		}
+		wrote.Add(1)
+		return items, nil
+	})
 	g.Wait() // nothing yet
 	c := &crowd{g: g}
 	for item := range 3 {
 		c.in(t, item)
 	}
-	var wrote atomic.Int32
-	waited := make(chan int32)
-	go func() {
-		g.Wait()
-		waited <- wrote.Load()
-	}()
-	for range 3 {
-		<-w.started
-		select {
-		case <-waited:
-			t.Fatal("Wait returned during a write")
-		default:
-		}
-		wrote.Add(1)
-		w.release <- nil
-	}
-	if got := <-waited; got != 3 {
+	close(let)
+	g.Wait()
+	if got := wrote.Load(); got != 3 {
 		t.Errorf("Wait returned after %d writes of 3", got)
 	}
 }

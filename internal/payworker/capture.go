@@ -13,9 +13,12 @@ func (w *worker) order(ctx context.Context, m events.Message) error {
 	if err != nil {
 		return err
 	}
-	a, err := w.Attempts.Attempt(ctx, o.AttemptID)
+	a, err := w.attempts.Do(ctx, o.AttemptID)
 	if err != nil {
 		return err
+	}
+	if a.ID != o.AttemptID {
+		return sale.Errorf(sale.NotFound, "attempt_not_found", "there is no payment attempt %s", o.AttemptID)
 	}
 	if o.Outcome == events.OrderConfirmed {
 		return w.capture(ctx, o, a)

@@ -20,7 +20,7 @@ import (
 // Attempts are the payment attempts on record.
 type Attempts interface {
 	BeginAttempts(ctx context.Context, checkouts []events.CheckoutRequested) ([]sale.Begun, error)
-	Attempt(ctx context.Context, attemptID uuid.UUID) (sale.Attempt, error)
+	Attempts(ctx context.Context, ids []uuid.UUID) ([]sale.Attempt, error)
 }
 
 // Authorizations records what Stripe said when it was asked for the money.
@@ -72,6 +72,7 @@ var group = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 4096, Timeout:
 
 type worker struct {
 	Deps
+	attempts                                                 *batch.Group[uuid.UUID, sale.Attempt]
 	begin                                                    *batch.Group[events.CheckoutRequested, sale.Begun]
 	authorized, actionRequired, declined, captured, canceled *batch.Group[sale.Settlement, struct{}]
 }
@@ -80,6 +81,7 @@ type worker struct {
 func Run(ctx context.Context, d Deps) error {
 	w := &worker{
 		Deps:           d,
+		attempts:       batch.New(group, d.Attempts.Attempts),
 		begin:          batch.New(group, d.Attempts.BeginAttempts),
 		authorized:     batch.New(group, each(d.Authorizations.MarkAuthorized)),
 		actionRequired: batch.New(group, each(d.Authorizations.MarkActionRequired)),

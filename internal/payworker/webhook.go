@@ -21,15 +21,18 @@ func (w *worker) webhook(ctx context.Context, m events.Message) error {
 	if err != nil {
 		return nil // about something that isn't a payment attempt of ours
 	}
-	a, err := w.Attempts.Attempt(ctx, id)
-	if sale.KindOf(err) == sale.NotFound {
-		return nil // of another system on the same account
+	if !decides(e.Type) {
+		return nil
 	}
+	a, err := w.attempts.Do(ctx, id)
 	if err != nil {
 		return err
 	}
+	if a.ID != id {
+		return nil // of another system on the same account
+	}
 	switch {
-	case a.State == sale.ActionRequired && decides(e.Type),
+	case a.State == sale.ActionRequired,
 		a.State == sale.Authorized && e.Type == "payment_intent.canceled":
 		i, err := w.Gateway.Retrieve(ctx, e.IntentID)
 		if err != nil {
@@ -46,7 +49,7 @@ func (w *worker) webhook(ctx context.Context, m events.Message) error {
 	return nil
 }
 
-// decides says whether an event may end the wait for a buyer's authentication.
+// decides says whether an event can change what is known of an attempt.
 func decides(eventType string) bool {
 	switch eventType {
 	case "payment_intent.amount_capturable_updated", "payment_intent.payment_failed", "payment_intent.canceled", "payment_intent.succeeded":

@@ -133,6 +133,11 @@ func (c *Client) Find(ctx context.Context, attempt uuid.UUID, since time.Time) (
 	return found, ok, err
 }
 
+// WebhookEvents are the types that a webhook endpoint must be enabled for; others have nothing to add.
+func WebhookEvents() []string {
+	return []string{"payment_intent.amount_capturable_updated", "payment_intent.payment_failed", "payment_intent.canceled", "payment_intent.succeeded"}
+}
+
 // Verify checks a webhook's signature over the raw body and its age (five minutes), and reads what it is about.
 func (c *Client) Verify(body []byte, signature string) (events.StripeEvent, error) {
 	bad := sale.Errorf(sale.Invalid, "bad_signature", "the webhook's signature is missing, wrong or too old")

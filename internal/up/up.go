@@ -21,6 +21,7 @@ import (
 
 	"onsale/internal/app"
 	"onsale/internal/stack"
+	"onsale/internal/stripe"
 	"onsale/internal/stripe/double"
 	"onsale/store"
 )
@@ -182,7 +183,7 @@ func (l *Local) startStripe(ctx context.Context, cfg Config, sec secrets, g *err
 		return fmt.Errorf("listen for the Stripe double: %w", err)
 	}
 	l.Double, err = double.New(double.Config{
-		SecretKey: sec.StripeKey, WebhookURL: l.BaseURL + "/v1/webhooks/stripe", WebhookSecret: sec.WebhookSecret,
+		SecretKey: sec.StripeKey, WebhookURL: l.BaseURL + "/v1/webhooks/stripe", WebhookSecret: sec.WebhookSecret, WebhookEvents: stripe.WebhookEvents(),
 		JournalPath: filepath.Join(cfg.Dir, journalFile), Log: cfg.Log.With("service", "stripe-double"),
 	})
 	if err != nil {

@@ -28,6 +28,7 @@ type Config struct {
 	SecretKey     string           // the only API key accepted, as a bearer token; required
 	WebhookURL    string           // where signed events go; "" makes none
 	WebhookSecret string           // whsec_..., signs the events; required with WebhookURL
+	WebhookEvents []string         // the types the endpoint is enabled for; nil for all
 	JournalPath   string           // state is restored from this file at New; "" keeps it in memory
 	Seed          uint64           // of the faults' randomness; 0 takes a random one
 	Now           func() time.Time // nil: time.Now. Stamps objects and ages idempotency keys

@@ -1,5 +1,7 @@
 package double
 
+import "slices"
+
 // restore reads the journal into the state, queues the events that were not delivered, and rewrites the
 // journal without what nobody needs any more: old versions of objects, expired keys, delivered events.
 func (d *Double) restore() error {
@@ -74,7 +76,9 @@ func (d *Double) commit(t *tx, rec *keyRecord, run command) (status int, body []
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t.state = d.state
-	t.mute = d.cfg.WebhookURL == ""
+	t.mute = func(kind string) bool {
+		return d.cfg.WebhookURL == "" || d.cfg.WebhookEvents != nil && !slices.Contains(d.cfg.WebhookEvents, kind)
+	}
 	// Never earlier than what exists, whatever the clock does: pages are searched by time.
 	t.now = max(d.cfg.Now().Unix(), d.state.intents.newest(), d.state.refunds.newest())
 

@@ -128,10 +128,10 @@ func (c *change) empty() bool {
 type tx struct {
 	change
 	state   *state
-	now     int64  // unix seconds
-	request string // id of the API request, "" for a control call
-	key     string // idempotency key
-	mute    bool   // no events: nobody receives them
+	now     int64                  // unix seconds
+	request string                 // id of the API request, "" for a control call
+	key     string                 // idempotency key
+	mute    func(kind string) bool // no events: nobody receives them
 }
 
 // saveIntent seals in as it is now. It may be called again for the same intent.
@@ -157,7 +157,7 @@ func (t *tx) saveRefund(r *refund) {
 
 // emit queues an event about an object as it is now.
 func (t *tx) emit(kind string, of snapshot) {
-	if t.mute {
+	if t.mute(kind) {
 		return
 	}
 	t.events = append(t.events, &event{
