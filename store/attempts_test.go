@@ -55,6 +55,22 @@ func TestUnknownAttemptAndOrderAreNotFound(t *testing.T) {
 	}
 }
 
+func TestAttemptsAreReadInTheOrderAsked(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 3)
+	all := r.begin(checkout(0), checkout(1), checkout(2))
+	got, err := r.store.Attempts(t.Context(), []uuid.UUID{all[2].ID, uuid.New(), all[0].ID, all[2].ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]sale.Attempt{all[2], {}, all[0], all[2]}, got); diff != "" {
+		t.Errorf("attempts (-want +got):\n%s", diff)
+	}
+	if none, err := r.store.Attempts(t.Context(), nil); err != nil || len(none) != 0 {
+		t.Errorf("got %v (%v)", none, err)
+	}
+}
+
 func TestOneCommandManyTimesAtOnceIsOneAttempt(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 3)

@@ -3,13 +3,13 @@ package store_test
 import (
 	"context"
 	"errors"
-	"github.com/google/uuid"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"onsale/internal/sale"

@@ -193,6 +193,19 @@ func TestChangeWithoutItsMessageIsNoChange(t *testing.T) {
 	}
 }
 
+// TestOrderWithoutItsAttemptIsNoOrder makes the second half of a beginning fail.
+func TestOrderWithoutItsAttemptIsNoOrder(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	r.exec(`ALTER TABLE payment_attempts ADD CONSTRAINT full_up CHECK (false)`)
+	if _, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{checkout(0)}); err == nil {
+		t.Error("begun without an attempt")
+	}
+	if n := one[int](r, `SELECT count(*) FROM orders`); n != 0 {
+		t.Errorf("%d orders", n)
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 // TestOneOfManyOutcomesWins lets every transition run for the same attempts at once.

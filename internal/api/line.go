@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ const memoryLimit = 500 * time.Millisecond
 func (s *sales) join(ctx context.Context, o *onSale, sessions []sale.SessionHash) ([]line.Ticket, error) {
 	tickets := make([]line.Ticket, len(sessions))
 	has := make([]bool, len(sessions))
+	lap := laps("recall")
 	recall, cancel := context.WithTimeout(ctx, memoryLimit)
 	known, err := s.Places.Recall(recall, o.event.ID, sessions)
 	cancel()
@@ -56,9 +58,11 @@ func (s *sales) join(ctx context.Context, o *onSale, sessions []sale.SessionHash
 	}
 	var sequence uint64
 	if len(chunk) > 0 {
+		lap("publish")
 		if sequence, err = s.publishChunk(ctx, o, chunk); err != nil {
 			return nil, err
 		}
+		lap("remember")
 		fresh := s.remember(ctx, o, sequence, chunk)
 		for i, session := range sessions {
 			if !has[i] {
@@ -70,10 +74,22 @@ func (s *sales) join(ctx context.Context, o *onSale, sessions []sale.SessionHash
 		tickets[i].Epoch = o.epoch
 		sequence = max(sequence, tickets[i].Sequence)
 	}
+	lap("follow")
 	if err := o.line.WaitFor(ctx, sequence); err != nil {
 		return nil, sale.Errorf(sale.Unavailable, "line_behind", "the line is being read; try again").Because(err)
 	}
+	lap("")
 	return tickets, nil
+}
+
+// laps measures phases that follow each other: each call ends the one before.
+func laps(phase string) func(next string) {
+	start := time.Now()
+	return func(next string) {
+		now := time.Now()
+		joinPhase.WithLabelValues(phase).Observe(now.Sub(start).Seconds())
+		start, phase = now, next
+	}
 }
 
 func (s *sales) publishChunk(ctx context.Context, o *onSale, chunk []sale.SessionHash) (uint64, error) {
@@ -108,6 +124,20 @@ type joinRequest struct {
 	Session string `json:"session"`
 }
 
+// plainJoin reads a join as nearly every client writes it, without the work of a JSON reader. What it does not
+// know is left to one.
+func plainJoin(body []byte) (joinRequest, bool) {
+	session, ok := bytes.CutPrefix(body, []byte(`{"session":"`))
+	if !ok {
+		return joinRequest{}, false
+	}
+	session, ok = bytes.CutSuffix(session, []byte(`"}`))
+	if !ok || bytes.ContainsFunc(session, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return joinRequest{}, false
+	}
+	return joinRequest{Session: string(session)}, true
+}
+
 // standing is the answer to a join and to a poll.
 type standing struct {
 	Ticket        string     `json:"ticket,omitempty"`
@@ -127,9 +157,11 @@ func (s *server) postJoin(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	req, err := problem.Body[joinRequest](c)
-	if err != nil {
-		return err
+	req, plain := plainJoin(c.BodyRaw())
+	if !plain || c.Get(fiber.HeaderContentType) != fiber.MIMEApplicationJSON {
+		if req, err = problem.Body[joinRequest](c); err != nil {
+			return err
+		}
 	}
 	if err := sale.CheckSession(req.Session); err != nil {
 		return err

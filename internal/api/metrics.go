@@ -9,6 +9,9 @@ var (
 	chunkSize = promauto.NewHistogram(prometheus.HistogramOpts{
 		Name: "onsale_join_chunk_size", Help: "Joins stored in one message.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 	})
+	joinPhase = promauto.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "onsale_join_seconds", Help: "Time a chunk of joins spent in each phase.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+	}, []string{"phase"})
 	placesFailed = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "onsale_places_failures_total", Help: "Chunks whose sessions could not be looked up or remembered in Redis: a refresh may get a second place until it is back.",
 	})

@@ -138,7 +138,7 @@ func (s *server) getJWKS(c *fiber.Ctx) error {
 
 // postStripe stores a verified webhook event. Stripe is answered 2xx only once it is durable.
 func (s *server) postStripe(c *fiber.Ctx) error {
-	e, err := s.Webhook(c.Body(), c.Get("Stripe-Signature"))
+	e, err := s.Webhook(c.BodyRaw(), c.Get("Stripe-Signature"))
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func benchPath(ctx context.Context, r *runner) (_ []Result, err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	p := &path{system: s, seats: seats}
 	return r.compare(ctx, []versus{{"path", "orders/s", "bare Fiber, requests/s"}}, func(ctx context.Context) (float64, []float64, error) {
-		v, err := p.sell(ctx, min(r.Connections, 256), r.Duration)
+		v, err := p.sell(ctx, r.Connections, r.Duration)
 		if err != nil {
 			return 0, nil, err
 		}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"math/rand"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"onsale/internal/line"
 )
@@ -111,38 +113,49 @@ func TestIndex_KnowsNothingUnread(t *testing.T) {
 
 func TestIndex_WaitFor(t *testing.T) {
 	t.Parallel()
-	x := line.NewIndex()
-	var waiting sync.WaitGroup
-	for sequence := range uint64(20) {
-		waiting.Go(func() {
-			if err := x.WaitFor(t.Context(), sequence); err != nil {
-				t.Errorf("WaitFor(%d) = %v", sequence, err)
+	synctest.Test(t, func(t *testing.T) {
+		x := line.NewIndex()
+		var back [20]atomic.Bool
+		for sequence := range uint64(len(back)) {
+			go func() {
+				if err := x.WaitFor(t.Context(), sequence); err != nil {
+					t.Errorf("WaitFor(%d) = %v", sequence, err)
+				}
+				back[sequence].Store(true)
+			}()
+		}
+		for read := range uint64(len(back)) {
+			x.Apply(read, 1)
+			synctest.Wait() // everyone is back, or waits
+			for sequence := range back {
+				if got, due := back[sequence].Load(), uint64(sequence) <= read; got != due {
+					t.Fatalf("read up to %d: WaitFor(%d) is back: %v", read, sequence, got)
+				}
 			}
-			if _, ok := x.Arrival(sequence, 0); !ok && sequence > 0 {
-				t.Errorf("WaitFor(%d) returned before it was read", sequence)
-			}
-		})
-	}
-	for sequence := uint64(1); sequence < 20; sequence++ {
-		x.Apply(sequence, 1)
-	}
-	waiting.Wait()
+		}
+	})
 }
 
 func TestIndex_WaitForEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	x := line.NewIndex()
-	x.Apply(1, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- x.WaitFor(ctx, 2) }()
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("WaitFor = %v, want context.Canceled", err)
-	}
-	if err := x.WaitFor(ctx, 1); err != nil {
-		t.Errorf("WaitFor what was read = %v, even with an ended context", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		x := line.NewIndex()
+		x.Apply(1, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- x.WaitFor(ctx, 2) }()
+		synctest.Wait()
+		if len(ended) > 0 {
+			t.Fatalf("WaitFor = %v, before anything happened", <-ended)
+		}
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("WaitFor = %v, want context.Canceled", err)
+		}
+		if err := x.WaitFor(ctx, 1); err != nil {
+			t.Errorf("WaitFor what was read = %v, even with an ended context", err)
+		}
+	})
 }
 
 // Readers see whole chunks: with chunks of ten, never a number of joins between.

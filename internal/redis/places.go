@@ -3,10 +3,8 @@ package redis
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-
-	"github.com/redis/go-redis/v9"
+	"strconv"
 
 	"onsale/internal/line"
 	"onsale/internal/sale"
@@ -15,32 +13,32 @@ import (
 // The places of sessions are kept in many small hashes, which Redis stores compactly: the first 18 bits of a
 // session's hash choose one, so that ten million sessions make 38 a hash. The stream remains the truth.
 func bucket(eventID string, s sale.SessionHash) string {
-	n := binary.BigEndian.Uint32(s[:]) >> 14
-	return fmt.Sprintf("%s:joined:%05x", tag(eventID), n)
+	b := make([]byte, 0, len(eventID)+16)
+	b = append(append(append(b, '{'), eventID...), "}:joined:"...)
+	return string(strconv.AppendUint(b, uint64(binary.BigEndian.Uint32(s[:])>>14), 16))
 }
 
 func field(s sale.SessionHash) string { return string(s[2:]) }
 
 // Recall returns the places that sessions already have, in order; nil where none is known.
 func (c *Client) Recall(ctx context.Context, eventID string, sessions []sale.SessionHash) ([]*line.Ticket, error) {
-	pipe := c.c.Pipeline()
-	cmds := make([]*redis.StringCmd, len(sessions))
-	for i, s := range sessions {
-		cmds[i] = pipe.HGet(ctx, bucket(eventID, s), field(s))
+	if len(sessions) == 0 {
+		return nil, nil
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+	k, args := make([]string, len(sessions)), make([]any, len(sessions))
+	for i, s := range sessions {
+		k[i], args[i] = bucket(eventID, s), field(s)
+	}
+	values, err := c.recall.Run(ctx, c.c, k, args...).StringSlice()
+	if err != nil {
 		return nil, unavailable("recall places", err)
 	}
 	out := make([]*line.Ticket, len(sessions))
-	for i, cmd := range cmds {
-		v, err := cmd.Bytes()
-		if errors.Is(err, redis.Nil) {
+	for i, v := range values {
+		if v == "" {
 			continue
 		}
-		if err != nil {
-			return nil, unavailable("recall places", err)
-		}
-		if out[i], err = unpack(v, sessions[i]); err != nil {
+		if out[i], err = unpack([]byte(v), sessions[i]); err != nil {
 			return nil, err
 		}
 	}

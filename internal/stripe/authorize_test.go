@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -190,7 +191,10 @@ func TestNoAnswerIsUnknown(t *testing.T) {
 		http.Error(w, "<html>bad gateway "+r.Header.Get("Authorization"), http.StatusBadGateway)
 	}))
 	t.Cleanup(proxy.Close)
-	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // until then the server doesn't see that the client has gone
+		<-r.Context().Done()
+	}))
 	t.Cleanup(slow.Close)
 	for name, url := range map[string]string{"closed": "http://" + closed.Addr().String(), "a proxy's page": proxy.URL, "silent": slow.URL} {
 		c := New(Config{SecretKey: testKey, APIURL: url, Timeout: 300 * time.Millisecond})

@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -153,6 +155,9 @@ func (c *Client) Verify(body []byte, signature string) (events.StripeEvent, erro
 			ID       string            `json:"id"`
 			Metadata map[string]string `json:"metadata"`
 		}
+		if e.Data == nil {
+			return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook has no object")
+		}
 		if err := json.Unmarshal(e.Data.Raw, &object); err != nil {
 			return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook's object can't be read").Because(err)
 		}
@@ -190,7 +195,7 @@ func answer(verb string, pi *stripe.PaymentIntent, err error) (sale.Intent, erro
 	}
 	var e *stripe.Error
 	if !errors.As(err, &e) {
-		return sale.Intent{}, unknown(verb, err)
+		return sale.Intent{}, unknown(verb, transport(err))
 	}
 	// The request's own error text may hold what was sent; only Stripe's codes go on.
 	cause := fmt.Errorf("stripe answered %d %s %s (request %s)", e.HTTPStatusCode, e.Type, e.Code, e.RequestID)
@@ -208,6 +213,17 @@ func answer(verb string, pi *stripe.PaymentIntent, err error) (sale.Intent, erro
 	default:
 		return sale.Intent{}, sale.Errorf(sale.Invalid, string(e.Code), "%s: Stripe refused the request", verb).Because(cause)
 	}
+}
+
+// transport keeps what the network says. Of an answer that can't be read, stripe-go quotes the beginning: a
+// proxy's page with our headers in it, or an intent with its client secret.
+func transport(err error) error {
+	var call *url.Error
+	var network net.Error
+	if errors.As(err, &call) || errors.As(err, &network) {
+		return err
+	}
+	return errors.New("the answer can't be read")
 }
 
 func unknown(verb string, err error) error {

@@ -1,0 +1,62 @@
+package problem_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"onsale/internal/problem"
+)
+
+// A client that sends all of a body that is too large, and only then reads, finds the refusal and no reset.
+func TestListener_ATooLargeBodyIsAnswered(t *testing.T) {
+	t.Parallel()
+	a := fiber.New(fiber.Config{DisableStartupMessage: true, BodyLimit: 1 << 10, ErrorHandler: problem.Handler(slog.New(slog.DiscardHandler))})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- a.Listener(problem.Listener(ln)) }()
+	t.Cleanup(func() {
+		if err := a.ShutdownWithTimeout(10 * time.Second); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	for range 5 {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		const size = 16 << 20
+		_, err = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", size)
+		if err == nil {
+			_, err = io.Copy(conn, io.LimitReader(strings.NewReader(strings.Repeat(" ", size)), size))
+		}
+		if err != nil {
+			t.Fatalf("the connection was reset while the body was sent: %v", err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("there is no answer: %v", err)
+		}
+		raw, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != 413 || !strings.Contains(string(raw), `"request_entity_too_large"`) {
+			t.Errorf("the answer is %d %s, %v", res.StatusCode, raw, err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
