@@ -44,6 +44,9 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 		// longer step would be added to each pause.
 		BackOff: []time.Duration{w.AckWait},
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("make consumer %s: %w", w.Durable, err)
 	}

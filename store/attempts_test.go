@@ -222,12 +222,13 @@ func TestOneCommandsPriceDoesNotCountForAnother(t *testing.T) {
 	cheap, dear := checkout(0), checkout(1)
 	cheap.OrderID = dear.OrderID
 	cheap.Amount = dear.Amount // not the price of its seat
+	cheap.PaymentMethod = "pm_another"
 	for range 2 {
 		begun, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{cheap, dear})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if begun[0].Refused == nil || begun[1].Refused != nil {
+		if begun[0].Refused == nil || begun[1].Refused != nil || begun[1].Attempt.PaymentMethod != dear.PaymentMethod {
 			t.Errorf("got %+v", begun)
 		}
 	}

@@ -174,9 +174,9 @@ func (c *commit) write(ctx context.Context, tx pgx.Tx) error {
 	b.Queue(`INSERT INTO sold_seats (event_id, seat_id, order_id)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS s(event_id, seat_id, order_id) ORDER BY 1, 2
 		ON CONFLICT (event_id, seat_id) DO NOTHING`, c.sold.events, c.sold.seats, c.sold.orders)
-	b.Queue(`UPDATE orders SET status = 'confirmed', reason = '', updated_at = $2 WHERE order_id = ANY ($1::uuid[])`, c.confirmed, c.now)
+	b.Queue(`UPDATE orders SET status = 'confirmed', reason = '', updated_at = $2 WHERE order_id = ANY ($1::uuid[]) AND status = 'processing'`, c.confirmed, c.now)
 	b.Queue(`UPDATE orders o SET status = 'rejected', reason = r.reason, updated_at = $3
-		FROM unnest($1::uuid[], $2::text[]) AS r(order_id, reason) WHERE o.order_id = r.order_id`, c.rejected, c.reasons, c.now)
+		FROM unnest($1::uuid[], $2::text[]) AS r(order_id, reason) WHERE o.order_id = r.order_id AND o.status = 'processing'`, c.rejected, c.reasons, c.now)
 	queueOrders(b, c.told)
 	r := tx.SendBatch(ctx, b)
 	tag, err := r.Exec()

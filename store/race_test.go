@@ -89,9 +89,51 @@ func TestConcurrentCommittersSellEachSeatOnce(t *testing.T) {
 		(SELECT 1 FROM sold_seats s WHERE s.event_id = o.event_id AND s.seat_id = ANY (o.seats))`); n != 0 {
 		t.Errorf("%d orders were rejected although all their seats are free", n)
 	}
+	r.noDeadlocks()
+}
+
+// noDeadlocks ends the stores' connections, which count their deadlocks at the latest then, and looks.
+func (r *rig) noDeadlocks() {
+	r.Helper()
+	r.store.Close()
+	r.eventually("the stores' connections end", func() bool {
+		return one[int](r, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, victim) == 0
+	})
 	if n := one[int](r, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); n != 0 {
-		t.Errorf("%d deadlocks", n)
+		r.Errorf("%d deadlocks", n)
 	}
+}
+
+// TestOppositeBatchesDoNotDeadlock: one committer has the seats in rising order, its rival in falling.
+func TestOppositeBatchesDoNotDeadlock(t *testing.T) {
+	t.Parallel()
+	const seats, rounds = 400, 4
+	r := setup(t, seats)
+	for range rounds {
+		var up, down []events.CheckoutRequested
+		for i := range seats {
+			up, down = append(up, checkout(i)), append(down, checkout(seats-1-i))
+		}
+		batches := [][]events.Payment{r.authorized(up...), r.authorized(down...)}
+		var both sync.WaitGroup
+		for _, batch := range batches {
+			both.Go(func() {
+				if _, err := r.store.CommitOrders(t.Context(), batch, none(seats)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		r.proven()
+		if n := one[int](r, `SELECT count(*) FROM sold_seats`); n != seats {
+			t.Errorf("%d seats sold", n)
+		}
+		r.exec(`DELETE FROM sold_seats`)
+		r.exec(`DELETE FROM outbox`)
+		r.exec(`DELETE FROM payment_attempts`)
+		r.exec(`DELETE FROM orders`)
+	}
+	r.noDeadlocks()
 }
 
 func TestOneOfManyCommitsGetsTheSeat(t *testing.T) {

@@ -51,7 +51,11 @@ const versionTable = "public.schema_version"
 
 // Migrate brings the schema to this binary's version. Several at once are safe: one does it, the others wait.
 func Migrate(ctx context.Context, url string) error {
-	conn, err := pgx.Connect(ctx, url)
+	cfg, err := pgxpool.ParseConfig(url) // the pool's reader, since the URL may hold the pool's settings too
+	if err != nil {
+		return errors.New("migrate: the database URL is not one (it is not shown, since it may hold a password)")
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
 	if err != nil {
 		return fmt.Errorf("connect to postgres: %w", err)
 	}

@@ -35,7 +35,7 @@ func (e *env) setting(name string) (string, error) {
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		if k, v, ok := strings.Cut(lines.Text(), "="); ok && k == name {
-			return v, nil
+			return strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(v, "'"), "'"), `'\''`, "'"), nil
 		}
 	}
 	if err := lines.Err(); err != nil {

@@ -74,7 +74,7 @@ func (c *upCmd) banner(e *env, l *up.Local) {
 		fmt.Fprintf(e.out, "  %-10s %s\n", row[0], row[1])
 	}
 	if c.Services == "none" {
-		fmt.Fprintf(e.out, "\n  Run the services with its environment:  set -a; . %s; set +a; api & admitter & payworker & committer &\n", l.EnvFile)
+		fmt.Fprintf(e.out, "\n  Run the services with its environment:  set -a; . %s; set +a; OPS_LISTEN=%s api & admitter & payworker & committer &\n", l.EnvFile, strings.TrimPrefix(l.AdminURL, "http://"))
 	}
 	fmt.Fprintln(e.out)
 }

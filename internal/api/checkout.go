@@ -240,8 +240,10 @@ func (s *server) await(c *fiber.Ctx, o sale.Order) (sale.Order, error) {
 	check := time.NewTicker(waitCheck)
 	defer check.Stop()
 	for {
-		found, known, err := s.findOrder(c.UserContext(), o.ID)
-		if err != nil {
+		read, cancel := context.WithTimeout(s.life, requestLimit)
+		found, known, err := s.findOrder(read, o.ID)
+		cancel()
+		if err != nil && s.life.Err() == nil {
 			return o, err
 		}
 		if known && found.Status != sale.Processing {

@@ -168,7 +168,8 @@ func (s *sales) load(ctx context.Context) error {
 			}
 			o, err := s.open(ctx, e)
 			if err != nil {
-				return nil, err
+				s.Log.Error("open event; the others go on", "event_id", e.ID, "error", err)
+				continue
 			}
 			s.mu.Lock()
 			s.byID[e.ID] = o
@@ -200,7 +201,8 @@ func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
 		return s.join(ctx, o, sessions)
 	})
 	caughtUp := make(chan struct{})
-	go s.keep(s.life, events.Follow{Stream: events.Line(e.ID), HeadersOnly: true}, func() { close(caughtUp) }, func(m events.Message) {
+	following, giveUp := context.WithCancel(s.life)
+	go s.keep(following, events.Follow{Stream: events.Line(e.ID), HeadersOnly: true}, func() { close(caughtUp) }, func(m events.Message) {
 		joins, err := strconv.Atoi(m.Header[events.HeaderJoinCount])
 		if err != nil || joins < 0 {
 			s.Log.Error("a chunk without its count", "event_id", e.ID, "stream_seq", m.Sequence)
@@ -212,8 +214,10 @@ func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
 	defer cancel()
 	select {
 	case <-caughtUp:
+		context.AfterFunc(s.life, giveUp)
 		return o, nil
 	case <-bounded.Done():
+		giveUp()
 		return nil, sale.Errorf(sale.Unavailable, "line_behind", "the line is still being read; try again").Because(bounded.Err())
 	}
 }

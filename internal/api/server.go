@@ -83,6 +83,7 @@ const (
 	readTimeout   = 5 * time.Second // from connection or first byte to the whole request; a connection that sends nothing holds up a shutdown for so long
 	idleTimeout   = 75 * time.Second
 	shutdownLimit = 15 * time.Second
+	requestLimit  = 10 * time.Second
 )
 
 type server struct {
@@ -114,7 +115,7 @@ func (s *server) routes() *fiber.App {
 		BodyLimit: maxBody, ReadBufferSize: maxHeader, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		Immutable: true, // what a handler reads may outlive it: in a chunk, in a log
 	})
-	app.Use(problem.RequestID)
+	app.Use(problem.RequestID, deadline)
 	v1 := app.Group("/v1")
 	v1.Get("/events", s.listEvents)
 	v1.Get("/events/:event", s.getEvent)
@@ -129,6 +130,15 @@ func (s *server) routes() *fiber.App {
 	v1.Post("/webhooks/stripe", s.postStripe)
 	app.Get("/.well-known/jwks.json", s.getJWKS)
 	return app
+}
+
+// deadline bounds what a request may take, so that it is refused and not left hanging while a store is away.
+// Waiting for an outcome, which the caller asked for, comes on top.
+func deadline(c *fiber.Ctx) error {
+	ctx, cancel := context.WithTimeout(c.UserContext(), requestLimit)
+	defer cancel()
+	c.SetUserContext(ctx)
+	return c.Next()
 }
 
 func (s *server) getJWKS(c *fiber.Ctx) error {

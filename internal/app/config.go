@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"onsale/internal/pass"
 )
 
 // Common is the configuration of every service.
@@ -75,7 +77,8 @@ func (c Common) Validate() error {
 // Validate says all that is wrong with a configuration.
 func (c API) Validate() error {
 	secret, err := base64.StdEncoding.DecodeString(c.TicketSecret)
-	return errors.Join(c.Common.Validate(),
+	_, keys := pass.ParseKeys(c.PassKeys, c.PassTTL, time.Now)
+	return errors.Join(c.Common.Validate(), keys,
 		unless(err == nil && len(secret) >= 32, "ticket-secret must be the base64 of at least 32 bytes: openssl rand -base64 32"),
 		unless(c.AdminToken == "" || len(c.AdminToken) >= 16, "admin-token must have at least 16 characters"),
 		unless(c.PassTTL >= 30*time.Second && c.PassTTL <= time.Hour, "pass-ttl must be 30s to 1h"),

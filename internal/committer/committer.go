@@ -19,6 +19,7 @@ import (
 // Ledger sells seats, each once.
 type Ledger interface {
 	CommitOrders(ctx context.Context, all []events.Payment, blocked [][]string) ([]sale.Committed, error)
+	Order(ctx context.Context, orderID uuid.UUID) (sale.Order, error)
 }
 
 // Holds are the seats' holders and sold marks in Redis.
@@ -107,6 +108,22 @@ func (c *committer) commit(ctx context.Context, payments []events.Payment) ([]sa
 	return c.Ledger.CommitOrders(ctx, payments, blocked)
 }
 
+// markSold marks an order's seats, and then asks whether the order still stands: deliveries come in any order, and
+// one from before the order was voided must leave no mark behind.
+func (c *committer) markSold(ctx context.Context, o events.Order) error {
+	if err := c.Holds.MarkSold(ctx, o.EventID, o.HoldID, o.OrderID, o.Seats); err != nil {
+		return err
+	}
+	now, err := c.Ledger.Order(ctx, o.OrderID)
+	if err != nil {
+		return err
+	}
+	if now.Status == sale.Voided {
+		return c.Holds.MarkVoided(ctx, o.EventID, o.OrderID, o.Seats)
+	}
+	return nil
+}
+
 // order shows an order's outcome to Redis. Doing it again changes nothing.
 func (c *committer) order(ctx context.Context, m events.Message) error {
 	o, err := events.Decode[events.Order](m.Data)
@@ -115,7 +132,7 @@ func (c *committer) order(ctx context.Context, m events.Message) error {
 	}
 	switch o.Outcome {
 	case events.OrderConfirmed:
-		return c.Holds.MarkSold(ctx, o.EventID, o.HoldID, o.OrderID, o.Seats)
+		return c.markSold(ctx, o)
 	case events.OrderRejected:
 		return c.Holds.ReleaseFor(ctx, o.EventID, o.HoldID, o.OrderID)
 	case events.OrderVoided:

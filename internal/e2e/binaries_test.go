@@ -85,7 +85,7 @@ func startFleet(t *testing.T) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.env = append(os.Environ(), strings.Split(strings.TrimSpace(string(env)), "\n")...)
+	f.env = append(os.Environ(), strings.Split(strings.ReplaceAll(strings.TrimSpace(string(env)), "'", ""), "\n")...)
 	t.Cleanup(func() {
 		for _, name := range serviceNames {
 			f.end(name, syscall.SIGTERM)

@@ -9,10 +9,13 @@ import (
 )
 
 // Stripe forgets an idempotency key after 24 hours, and it replays a stored failure until then. An attempt that
-// is older than keyLife, or was asked for maxAsks times without an answer, is looked up instead of asked again.
+// is older than keyLife, or was asked for without an answer many times over askTime, is looked up instead of asked
+// again. Both count from when the attempt was recorded, just before the first call: what waited before that, for
+// a database that was away, was never asked for.
 const (
 	keyLife = 20 * time.Hour
 	maxAsks = 8
+	askTime = 2 * time.Minute
 )
 
 // checkout begins the payment of a checkout command.
@@ -35,7 +38,7 @@ func (w *worker) checkout(ctx context.Context, m events.Message) error {
 }
 
 func (w *worker) authorize(ctx context.Context, a sale.Attempt, asked int) error {
-	if asked > maxAsks || w.Now().Sub(a.CreatedAt) > keyLife {
+	if age := w.Now().Sub(a.CreatedAt); age > keyLife || age > askTime && asked > maxAsks {
 		i, found, err := w.Gateway.Find(ctx, a.ID, a.CreatedAt)
 		if err != nil {
 			return err
@@ -43,7 +46,7 @@ func (w *worker) authorize(ctx context.Context, a sale.Attempt, asked int) error
 		if !found {
 			return w.decline(ctx, a, "", "payment_unavailable")
 		}
-		return w.settle(ctx, a, i)
+		return w.settle(ctx, a, i, asked)
 	}
 	i, err := w.Gateway.Authorize(ctx, a)
 	switch {
@@ -52,17 +55,17 @@ func (w *worker) authorize(ctx context.Context, a sale.Attempt, asked int) error
 	case err != nil:
 		return err
 	}
-	return w.settle(ctx, a, i)
+	return w.settle(ctx, a, i, asked)
 }
 
 // settle records how an attempt's intent stands.
-func (w *worker) settle(ctx context.Context, a sale.Attempt, i sale.Intent) error {
+func (w *worker) settle(ctx context.Context, a sale.Attempt, i sale.Intent, try int) error {
 	var err error
 	switch i.Status {
 	case sale.IntentRequiresCapture, sale.IntentSucceeded:
 		if i.Amount != a.Amount || i.Currency != a.Currency {
 			w.Log.Error("intent differs from its attempt", "attempt_id", a.ID, "intent_id", i.ID)
-			return w.cancel(ctx, a, i.ID, "amount_differs")
+			return w.cancel(ctx, a, i.ID, "amount_differs", try)
 		}
 		_, err = w.authorized.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID})
 	case sale.IntentRequiresAction:

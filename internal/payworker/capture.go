@@ -21,16 +21,16 @@ func (w *worker) order(ctx context.Context, m events.Message) error {
 		return sale.Errorf(sale.NotFound, "attempt_not_found", "there is no payment attempt %s", o.AttemptID)
 	}
 	if o.Outcome == events.OrderConfirmed {
-		return w.capture(ctx, o, a)
+		return w.capture(ctx, o, a, m.Delivered)
 	}
-	return w.cancel(ctx, a, o.IntentID, o.Reason)
+	return w.cancel(ctx, a, o.IntentID, o.Reason, m.Delivered)
 }
 
-func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt) error {
+func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, try int) error {
 	if a.State == sale.Captured {
 		return nil
 	}
-	i, err := w.Till.Capture(ctx, a.ID, o.IntentID)
+	i, err := w.Till.Capture(ctx, a.ID, o.IntentID, try)
 	if sale.KindOf(err) == sale.Conflict {
 		i, err = w.Gateway.Retrieve(ctx, o.IntentID)
 	}
@@ -53,14 +53,14 @@ func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt) er
 }
 
 // cancel gives an authorization back, and records it once it is certain.
-func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason string) error {
+func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason string, try int) error {
 	switch a.State {
 	case sale.Canceled, sale.Declined:
 		return nil // decided before: Stripe is not called again
 	case sale.Captured:
 		return sale.Errorf(sale.Unprocessable, "captured_without_order", "attempt %s was captured, but its order was not confirmed", a.ID)
 	}
-	if err := w.letGo(ctx, a, intentID); err != nil {
+	if err := w.letGo(ctx, a, intentID, try); err != nil {
 		return err
 	}
 	_, err := w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: intentID, Reason: reason})
@@ -68,8 +68,8 @@ func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason st
 }
 
 // letGo makes sure that an intent holds no money.
-func (w *worker) letGo(ctx context.Context, a sale.Attempt, intentID string) error {
-	i, err := w.Till.Cancel(ctx, a.ID, intentID)
+func (w *worker) letGo(ctx context.Context, a sale.Attempt, intentID string, try int) error {
+	i, err := w.Till.Cancel(ctx, a.ID, intentID, try)
 	if sale.KindOf(err) == sale.Conflict {
 		i, err = w.Gateway.Retrieve(ctx, intentID)
 	}

@@ -46,8 +46,8 @@ type Gateway interface {
 
 // Till takes authorized money, or lets it go.
 type Till interface {
-	Capture(ctx context.Context, attempt uuid.UUID, intentID string) (sale.Intent, error)
-	Cancel(ctx context.Context, attempt uuid.UUID, intentID string) (sale.Intent, error)
+	Capture(ctx context.Context, attempt uuid.UUID, intentID string, try int) (sale.Intent, error)
+	Cancel(ctx context.Context, attempt uuid.UUID, intentID string, try int) (sale.Intent, error)
 }
 
 // Deps are what the service needs of the world.

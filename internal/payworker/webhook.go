@@ -41,10 +41,10 @@ func (w *worker) webhook(ctx context.Context, m events.Message) error {
 		if i.Status == sale.IntentRequiresAction || a.State == sale.Authorized && i.Status != sale.IntentCanceled {
 			return nil
 		}
-		return w.settle(ctx, a, i)
+		return w.settle(ctx, a, i, m.Delivered)
 	case (a.State == sale.Declined || a.State == sale.Canceled) && e.Type == "payment_intent.amount_capturable_updated":
 		// Given up here, and authorized there after all: the money must not stay reserved.
-		return w.letGo(ctx, a, e.IntentID)
+		return w.letGo(ctx, a, e.IntentID, m.Delivered)
 	}
 	return nil
 }

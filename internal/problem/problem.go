@@ -3,6 +3,7 @@
 package problem
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -98,6 +99,9 @@ func domain(err error) *sale.Error {
 	if errors.As(err, &f) && f.Code != http.StatusInternalServerError {
 		code := strings.ReplaceAll(strings.ToLower(http.StatusText(f.Code)), " ", "_")
 		return &sale.Error{Code: code, Detail: f.Message}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return sale.Errorf(sale.Unavailable, "timeout", "it took too long; try again").Because(err)
 	}
 	return sale.Errorf(sale.Internal, "internal", "something went wrong here; it has been logged")
 }

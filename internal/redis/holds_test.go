@@ -232,6 +232,16 @@ func TestMarkSoldLeavesOtherHoldsAlone(t *testing.T) {
 	if left, err := r.SeatKeys(t.Context(), show); err != nil || len(left) != 2 {
 		t.Errorf("seats: %+v (%v)", left, err)
 	}
+	// Were the session's live hold another than the one that is sold, it would stay.
+	if err := r.db.Set(t.Context(), liveKey(show, fan(1)), uuid.NewString(), long).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.MarkSold(t.Context(), show, next.ID, order, next.Seats); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.db.Exists(t.Context(), liveKey(show, fan(1))).Val(); n != 1 {
+		t.Error("the session's other hold is gone")
+	}
 }
 
 func TestMarkVoidedTakesBackItsOwnMarksOnly(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 )
 
 // Kind says what an error means to whoever asked. Two tables translate it and nothing else does: kind to
-// HTTP status (internal/api) and kind to acknowledgement (nats).
+// HTTP status (internal/problem) and kind to acknowledgement (nats).
 type Kind uint8
 
 const (

@@ -138,10 +138,10 @@ func TestEffectWithoutAnswerIsFoundUnderItsKey(t *testing.T) {
 		t.Errorf("asked again: %s, found: %s, %d in all", i.ID, found.ID, r.count())
 	}
 	r.double.SetFaults(double.Faults{TimeoutAfterShare: 1})
-	_, err = r.Capture(t.Context(), a.ID, found.ID)
+	_, err = r.Capture(t.Context(), a.ID, found.ID, 1)
 	r.refused(err, sale.Unavailable, "payment_unknown")
 	r.double.SetFaults(double.Faults{})
-	if i, err := r.Capture(t.Context(), a.ID, found.ID); err != nil || i.Status != sale.IntentSucceeded || i.Captured != a.Amount {
+	if i, err := r.Capture(t.Context(), a.ID, found.ID, 1); err != nil || i.Status != sale.IntentSucceeded || i.Captured != a.Amount {
 		t.Errorf("captured again: %+v (%v)", i, err)
 	}
 }
@@ -154,8 +154,8 @@ func TestRateLimitHasNoEffect(t *testing.T) {
 	r.double.SetFaults(double.Faults{RateLimitShare: 1})
 	for name, call := range map[string]func() error{
 		"authorize": func() error { _, err := r.Authorize(t.Context(), attempt(visa)); return err },
-		"capture":   func() error { _, err := r.Capture(t.Context(), a.ID, i.ID); return err },
-		"cancel":    func() error { _, err := r.Cancel(t.Context(), a.ID, i.ID); return err },
+		"capture":   func() error { _, err := r.Capture(t.Context(), a.ID, i.ID, 1); return err },
+		"cancel":    func() error { _, err := r.Cancel(t.Context(), a.ID, i.ID, 1); return err },
 		"retrieve":  func() error { _, err := r.Retrieve(t.Context(), i.ID); return err },
 		"find":      func() error { _, _, err := r.Find(t.Context(), a.ID, time.Now()); return err },
 	} {
@@ -167,7 +167,7 @@ func TestRateLimitHasNoEffect(t *testing.T) {
 	if now, err := r.Retrieve(t.Context(), i.ID); err != nil || now != i || r.count() != 1 {
 		t.Errorf("now %+v (%v), before %+v, %d in all", now, err, i, r.count())
 	}
-	if _, err := r.Capture(t.Context(), a.ID, i.ID); err != nil {
+	if _, err := r.Capture(t.Context(), a.ID, i.ID, 1); err != nil {
 		t.Errorf("the refusal was stored under its key: %v", err)
 	}
 }
@@ -202,8 +202,8 @@ func TestNoAnswerIsUnknown(t *testing.T) {
 		for verb, call := range map[string]func() error{
 			"authorize": func() error { _, err := c.Authorize(t.Context(), a); return err },
 			"retrieve":  func() error { _, err := c.Retrieve(t.Context(), "pi_1"); return err },
-			"capture":   func() error { _, err := c.Capture(t.Context(), a.ID, "pi_1"); return err },
-			"cancel":    func() error { _, err := c.Cancel(t.Context(), a.ID, "pi_1"); return err },
+			"capture":   func() error { _, err := c.Capture(t.Context(), a.ID, "pi_1", 1); return err },
+			"cancel":    func() error { _, err := c.Cancel(t.Context(), a.ID, "pi_1", 1); return err },
 			"find":      func() error { _, _, err := c.Find(t.Context(), a.ID, time.Now()); return err },
 		} {
 			err := call()

@@ -19,14 +19,14 @@ func TestCaptureTakesTheMoneyOnce(t *testing.T) {
 	a := attempt(visa)
 	i := r.authorized(a)
 	for range 3 { // the same key, the same answer
-		got, err := r.Capture(t.Context(), a.ID, i.ID)
+		got, err := r.Capture(t.Context(), a.ID, i.ID, 1)
 		if err != nil || got.ID != i.ID || got.Status != sale.IntentSucceeded || got.Captured != a.Amount || got.Amount != a.Amount {
 			t.Errorf("got %+v (%v)", got, err)
 		}
 	}
-	_, err := r.Cancel(t.Context(), a.ID, i.ID)
+	_, err := r.Cancel(t.Context(), a.ID, i.ID, 1)
 	r.refused(err, sale.Conflict, "unexpected_state")
-	_, err = r.Capture(t.Context(), uuid.New(), i.ID) // another key: Stripe looks at the intent itself
+	_, err = r.Capture(t.Context(), uuid.New(), i.ID, 1) // another key: Stripe looks at the intent itself
 	r.refused(err, sale.Conflict, "unexpected_state")
 }
 
@@ -36,11 +36,11 @@ func TestCancelGivesTheMoneyBackOnce(t *testing.T) {
 	a := attempt(visa)
 	i := r.authorized(a)
 	for range 3 {
-		if got, err := r.Cancel(t.Context(), a.ID, i.ID); err != nil || got.ID != i.ID || got.Status != sale.IntentCanceled || got.Captured != 0 {
+		if got, err := r.Cancel(t.Context(), a.ID, i.ID, 1); err != nil || got.ID != i.ID || got.Status != sale.IntentCanceled || got.Captured != 0 {
 			t.Errorf("got %+v (%v)", got, err)
 		}
 	}
-	_, err := r.Capture(t.Context(), a.ID, i.ID)
+	_, err := r.Capture(t.Context(), a.ID, i.ID, 1)
 	r.refused(err, sale.Conflict, "unexpected_state")
 	if now, err := r.Retrieve(t.Context(), i.ID); err != nil || now.Status != sale.IntentCanceled {
 		t.Errorf("now %+v (%v)", now, err)
@@ -56,15 +56,15 @@ func TestWhatIsNotAuthorizedCanNotBeCaptured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = r.Capture(t.Context(), a.ID, i.ID)
+		_, err = r.Capture(t.Context(), a.ID, i.ID, 1)
 		r.refused(err, sale.Conflict, "unexpected_state")
-		if got, err := r.Cancel(t.Context(), a.ID, i.ID); err != nil || got.Status != sale.IntentCanceled {
+		if got, err := r.Cancel(t.Context(), a.ID, i.ID, 1); err != nil || got.Status != sale.IntentCanceled {
 			t.Errorf("cancel of %s: %+v (%v)", method, got, err)
 		}
 	}
 	for _, call := range []func() error{
-		func() error { _, err := r.Capture(t.Context(), uuid.New(), "pi_none"); return err },
-		func() error { _, err := r.Cancel(t.Context(), uuid.New(), "pi_none"); return err },
+		func() error { _, err := r.Capture(t.Context(), uuid.New(), "pi_none", 1); return err },
+		func() error { _, err := r.Cancel(t.Context(), uuid.New(), "pi_none", 1); return err },
 	} {
 		r.refused(call(), sale.Invalid, "resource_missing")
 	}
@@ -84,7 +84,7 @@ func TestCaptureOrCancelNeverBoth(t *testing.T) {
 			if n%2 == 0 {
 				call, done = r.Cancel, &canceled
 			}
-			switch _, err := call(t.Context(), a.ID, i.ID); {
+			switch _, err := call(t.Context(), a.ID, i.ID, 1); {
 			case err == nil:
 				done.Add(1)
 			case sale.KindOf(err) != sale.Conflict && sale.KindOf(err) != sale.Unavailable: // too late, or the key is in use

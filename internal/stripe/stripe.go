@@ -82,20 +82,22 @@ func (c *Client) Retrieve(ctx context.Context, intentID string) (sale.Intent, er
 	return answer("retrieve intent", pi, err)
 }
 
-// Capture takes the money of an authorized intent. An intent that can't be captured is sale.Conflict.
-func (c *Client) Capture(ctx context.Context, attempt uuid.UUID, intentID string) (sale.Intent, error) {
+// Capture takes the money of an authorized intent. An intent that can't be captured is sale.Conflict. An intent
+// is captured once whatever the key, so try makes a key of its own for each: under an old one Stripe would repeat
+// a stored failure for a day.
+func (c *Client) Capture(ctx context.Context, attempt uuid.UUID, intentID string, try int) (sale.Intent, error) {
 	params := &stripe.PaymentIntentCaptureParams{}
 	params.Context = ctx
-	params.SetIdempotencyKey(attempt.String() + ":capture")
+	params.SetIdempotencyKey(fmt.Sprintf("%s:capture:%d", attempt, try))
 	pi, err := c.intents.Capture(intentID, params)
 	return answer("capture", pi, err)
 }
 
-// Cancel gives an authorization back. An intent that can't be canceled is sale.Conflict.
-func (c *Client) Cancel(ctx context.Context, attempt uuid.UUID, intentID string) (sale.Intent, error) {
+// Cancel gives an authorization back. An intent that can't be canceled is sale.Conflict. try is as for Capture.
+func (c *Client) Cancel(ctx context.Context, attempt uuid.UUID, intentID string, try int) (sale.Intent, error) {
 	params := &stripe.PaymentIntentCancelParams{}
 	params.Context = ctx
-	params.SetIdempotencyKey(attempt.String() + ":cancel")
+	params.SetIdempotencyKey(fmt.Sprintf("%s:cancel:%d", attempt, try))
 	pi, err := c.intents.Cancel(intentID, params)
 	return answer("cancel", pi, err)
 }

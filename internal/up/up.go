@@ -77,6 +77,13 @@ func Start(ctx context.Context, cfg Config) (l *Local, err error) {
 	if cfg.Progress == nil {
 		cfg.Progress = func(string) {}
 	}
+	mode := os.FileMode(0o700)
+	if os.Geteuid() == 0 {
+		mode = 0o711 // Postgres runs as another user, and must get to its part
+	}
+	if err := os.MkdirAll(cfg.Dir, mode); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
 	st, err := stack.Start(ctx, stack.Config{
 		Dir: cfg.Dir, Fresh: cfg.Fresh, NATSURL: cfg.NATSURL, DatabaseURL: cfg.DatabaseURL, RedisURL: cfg.RedisURL,
 		Durable: cfg.Durable, Log: cfg.Log, Progress: cfg.Progress,
@@ -297,7 +304,7 @@ func (l *Local) environment(c configs) string {
 	}
 	lines := make([]string, 0, len(vars))
 	for k, v := range vars {
-		lines = append(lines, k+"="+v)
+		lines = append(lines, k+"='"+strings.ReplaceAll(v, "'", `'\''`)+"'")
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n"
