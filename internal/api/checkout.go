@@ -240,10 +240,10 @@ func (s *server) await(c *fiber.Ctx, o sale.Order) (sale.Order, error) {
 	check := time.NewTicker(waitCheck)
 	defer check.Stop()
 	for {
-		read, cancel := context.WithTimeout(s.life, requestLimit)
+		read, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), requestLimit)
 		found, known, err := s.findOrder(read, o.ID)
 		cancel()
-		if err != nil && s.life.Err() == nil {
+		if err != nil {
 			return o, err
 		}
 		if known && found.Status != sale.Processing {
