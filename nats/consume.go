@@ -30,6 +30,7 @@ const (
 	longestPause       = 20 * time.Second
 	drainLimit         = 15 * time.Second
 	ackPendingPerSlots = 8
+	pullExpiry         = 5 * time.Second // a request for messages that got lost holds a worker up for so long
 )
 
 // Consume gives a worker's messages to handle until ctx ends, then finishes those under way. It returns early
@@ -66,7 +67,7 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 			defer cancel()
 			c.settle(hctx, w, m, handle)
 		})
-	}, jetstream.PullMaxMessages(w.Concurrency), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+	}, jetstream.PullMaxMessages(w.Concurrency), jetstream.PullExpiry(pullExpiry), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		c.log.Warn("consume", "consumer", w.Durable, "error", err)
 	}))
 	if err != nil {
