@@ -27,16 +27,19 @@ func follow(t *testing.T, c *Client, f events.Follow) *following {
 	x := &following{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
+	var returned atomic.Bool
 	go func() {
-		done <- c.Follow(ctx, f, func() {
+		err := c.Follow(ctx, f, func() {
 			x.readAt.Store(int64(x.got.count()))
 			x.caughtUp.Add(1)
 		}, func(m events.Message) {
-			if ctx.Err() != nil {
-				t.Error("called after the end")
+			if returned.Load() {
+				t.Error("called after Follow returned")
 			}
 			x.got.add(m)
 		})
+		returned.Store(true)
+		done <- err
 	}()
 	ended := false
 	x.stop = func() {

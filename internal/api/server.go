@@ -99,13 +99,8 @@ func Run(ctx context.Context, d Deps) error {
 	s := &server{Deps: d, life: life, orders: newWaiters()}
 	s.sales = newSales(s)
 	g.Go(func() error { return s.sales.follow(life) })
-	app := s.routes()
-	g.Go(func() error { return app.Listener(problem.Listener(d.Listener)) })
-	g.Go(func() error {
-		<-life.Done()
-		d.Ready.Store(false)
-		return app.ShutdownWithTimeout(shutdownLimit)
-	})
+	context.AfterFunc(life, func() { d.Ready.Store(false) })
+	g.Go(func() error { return problem.Serve(life, s.routes(), d.Listener, shutdownLimit) })
 	return g.Wait()
 }
 

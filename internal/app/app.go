@@ -136,15 +136,10 @@ func (p *platform) serveOps(ctx context.Context, listen string, extra func(fiber
 	if extra != nil {
 		extra(app)
 	}
-	stopped := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		stopped <- app.ShutdownWithTimeout(5 * time.Second)
-	}()
-	if err := app.Listener(problem.Listener(ln)); err != nil {
+	if err := problem.Serve(ctx, app, ln, 5*time.Second); err != nil {
 		return fmt.Errorf("serve operations: %w", err)
 	}
-	return <-stopped
+	return nil
 }
 
 // Ready asks a service's operations listener whether it is ready; nil says that it is.

@@ -5,33 +5,41 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
 	"sync/atomic"
-
-	"github.com/google/uuid"
-	"github.com/valyala/fasthttp"
+	"time"
 )
 
+// simple is a load on the bare handler.
+func simple(address string) load {
+	return load{address: address, status: http.StatusOK, request: func(buf []byte, _ uint64) []byte { return appendGet(buf, "/", "") }}
+}
+
 func benchHTTP(ctx context.Context, r *runner) (_ []Result, err error) {
-	address, stop, err := bare(fasthttp.StatusOK, []byte(`{"ok":true}`))
+	address, stop, err := bare(http.StatusOK, []byte(`{"ok":true}`))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	return r.compare(ctx, []versus{{"http", "req/s", ""}}, func(ctx context.Context) (float64, []float64, error) {
-		v, err := closedLoop(ctx, address, r.Connections, r.Duration, func(c *fasthttp.HostClient, req *fasthttp.Request, resp *fasthttp.Response, _ uint64) error {
-			get(req, address, "/")
-			return expect(c, req, resp, fasthttp.StatusOK)
-		})
+		v, err := closedLoop(ctx, r.Connections, r.Duration, simple(address))
 		return v, nil, err
 	})
 }
 
-// joinLoad joins with a session that nobody had before.
-func joinLoad(address, event string) shoot {
-	return func(c *fasthttp.HostClient, req *fasthttp.Request, resp *fasthttp.Response, _ uint64) error {
-		post(req, address, "/v1/queue/"+event+"/join", []byte(`{"session":"`+uuid.NewString()+`"}`))
-		return expect(c, req, resp, fasthttp.StatusCreated)
-	}
+// sessions counts the sessions of all loads, so that nobody had one before.
+var sessions atomic.Uint64
+
+// joins is a load of joins, each with a session of its own.
+func joins(address, event string) load {
+	path := "/v1/queue/" + event + "/join"
+	return load{address: address, status: http.StatusCreated, request: func(buf []byte, _ uint64) []byte {
+		var body [64]byte
+		b := append(body[:0], `{"session":"a-session-of-the-bench-`...)
+		b = append(strconv.AppendUint(b, 1e9+sessions.Add(1), 10), `"}`...)
+		return appendPost(buf, path, "", b)
+	}}
 }
 
 func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
@@ -51,26 +59,26 @@ func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := oneJoin(s.address, "chunked")
+	answer, err := once(joins(s.address, "chunked"))
 	if err != nil {
 		return nil, err
 	}
-	bareAddress, stop, err := bare(fasthttp.StatusCreated, answer)
+	bareAddress, stop, err := bare(http.StatusCreated, answer)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	results, err := r.compare(ctx, []versus{{"join", "joins/s", "one message per join"}, {"join-http", "joins/s", "bare Fiber, same body and answer"}},
 		func(ctx context.Context) (float64, []float64, error) {
-			v, err := closedLoop(ctx, s.address, r.Connections, r.Duration, joinLoad(s.address, "chunked"))
+			v, err := closedLoop(ctx, r.Connections, r.Duration, joins(s.address, "chunked"))
 			if err != nil {
 				return 0, nil, err
 			}
-			one, err := closedLoop(ctx, single, r.Connections, r.Duration, joinLoad(single, "single"))
+			one, err := closedLoop(ctx, r.Connections, r.Duration, joins(single, "single"))
 			if err != nil {
 				return 0, nil, err
 			}
-			base, err := closedLoop(ctx, bareAddress, r.Connections, r.Duration, joinLoad(bareAddress, "x"))
+			base, err := closedLoop(ctx, r.Connections, r.Duration, joins(bareAddress, "x"))
 			return v, []float64{one, base}, err
 		})
 	if err != nil {
@@ -78,7 +86,7 @@ func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
 	}
 	rate := 0.8 * results[0].Value
 	r.tell("  open loop at %.0f joins/s", rate)
-	late, err := openLoop(ctx, s.address, r.Connections, rate, r.Duration, joinLoad(s.address, "chunked"))
+	late, err := openLoop(ctx, r.Connections, rate, r.Duration, joins(s.address, "chunked"))
 	if err != nil {
 		return nil, err
 	}
@@ -86,13 +94,14 @@ func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
 	return append(results, Result{Bench: "join-p99", Value: p99, Unit: "ms at 80 %", Samples: []float64{p99}}), nil
 }
 
-// oneJoin joins once and returns the answer.
-func oneJoin(address, event string) ([]byte, error) {
-	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(req)
-	defer fasthttp.ReleaseResponse(resp)
-	err := joinLoad(address, event)(newClient(address, 1), req, resp, 0)
-	return append([]byte(nil), resp.Body()...), err
+// once sends one request of a load and returns the answer.
+func once(l load) ([]byte, error) {
+	c, err := dial(l.address, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.call(l.request(nil, 0), l.status)
 }
 
 func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
@@ -104,10 +113,9 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 	if _, err := s.event(ctx, "line", "theatre", 0.001); err != nil {
 		return nil, err
 	}
-	tickets := make([]string, 1000)
-	var joined atomic.Int64
-	for i := range tickets {
-		answer, err := oneJoin(s.address, "line")
+	headers := make([]string, 1000)
+	for i := range headers {
+		answer, err := once(joins(s.address, "line"))
 		if err != nil {
 			return nil, err
 		}
@@ -115,34 +123,30 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 			Ticket string `json:"ticket"`
 		}
 		if err := json.Unmarshal(answer, &a); err != nil || a.Ticket == "" {
-			return nil, fmt.Errorf("join %d: no ticket in %s", joined.Add(1), answer)
+			return nil, fmt.Errorf("join %d: no ticket in %s", i, answer)
 		}
-		tickets[i] = a.Ticket
+		headers[i] = "Authorization: Bearer " + a.Ticket + "\r\n"
 	}
-	poll := func(address string) shoot {
-		return func(c *fasthttp.HostClient, req *fasthttp.Request, resp *fasthttp.Response, i uint64) error {
-			get(req, address, "/v1/queue/line/position")
-			req.Header.Set("Authorization", "Bearer "+tickets[i%uint64(len(tickets))])
-			return expect(c, req, resp, fasthttp.StatusOK)
-		}
+	polls := func(address string) load {
+		return load{address: address, status: http.StatusOK, request: func(buf []byte, i uint64) []byte {
+			return appendGet(buf, "/v1/queue/line/position", headers[i%uint64(len(headers))])
+		}}
 	}
-	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(req)
-	defer fasthttp.ReleaseResponse(resp)
-	if err := poll(s.address)(newClient(s.address, 1), req, resp, 500); err != nil {
+	answer, err := once(polls(s.address))
+	if err != nil {
 		return nil, err
 	}
-	bareAddress, stop, err := bare(fasthttp.StatusOK, append([]byte(nil), resp.Body()...))
+	bareAddress, stop, err := bare(http.StatusOK, answer)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	return r.compare(ctx, []versus{{"position", "polls/s", "bare Fiber, same answer"}}, func(ctx context.Context) (float64, []float64, error) {
-		v, err := closedLoop(ctx, s.address, r.Connections, r.Duration, poll(s.address))
+		v, err := closedLoop(ctx, r.Connections, r.Duration, polls(s.address))
 		if err != nil {
 			return 0, nil, err
 		}
-		base, err := closedLoop(ctx, bareAddress, r.Connections, r.Duration, poll(bareAddress))
+		base, err := closedLoop(ctx, r.Connections, r.Duration, polls(bareAddress))
 		return v, []float64{base}, err
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/valyala/fasthttp"
 )
 
 // benchPath sells the stadium two seats at a time. Every order is a fan of its own: join, poll until the pass,
@@ -26,7 +25,7 @@ func benchPath(ctx context.Context, r *runner) (_ []Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	bareAddress, stop, err := bare(fasthttp.StatusOK, []byte(`{"ok":true}`))
+	bareAddress, stop, err := bare(http.StatusOK, []byte(`{"ok":true}`))
 	if err != nil {
 		return nil, err
 	}
@@ -37,10 +36,7 @@ func benchPath(ctx context.Context, r *runner) (_ []Result, err error) {
 		if err != nil {
 			return 0, nil, err
 		}
-		base, err := closedLoop(ctx, bareAddress, r.Connections, r.Duration, func(c *fasthttp.HostClient, req *fasthttp.Request, resp *fasthttp.Response, _ uint64) error {
-			get(req, bareAddress, "/")
-			return expect(c, req, resp, fasthttp.StatusOK)
-		})
+		base, err := closedLoop(ctx, r.Connections, r.Duration, simple(bareAddress))
 		return v, []float64{base}, err
 	})
 }
@@ -56,8 +52,6 @@ type path struct {
 
 // sell lets fans buy for a time and returns the orders a second, to the last capture.
 func (p *path) sell(ctx context.Context, fans int, d time.Duration) (float64, error) {
-	client := newClient(p.address, fans)
-	defer client.CloseIdleConnections()
 	before := p.sold.Load()
 	start := time.Now()
 	end := start.Add(d)
@@ -65,12 +59,18 @@ func (p *path) sell(ctx context.Context, fans int, d time.Duration) (float64, er
 	failures := make(chan error, fans)
 	for range fans {
 		wg.Go(func() {
+			c, err := dial(p.address, end)
+			if err != nil {
+				failures <- err
+				return
+			}
+			defer c.Close()
 			for ctx.Err() == nil && time.Now().Before(end) {
 				at := p.next.Add(seatsPerOrder) - seatsPerOrder
 				if int(at)+seatsPerOrder > len(p.seats) {
 					return // sold out
 				}
-				if err := p.buy(ctx, client, p.seats[at:at+seatsPerOrder]); err != nil {
+				if err := p.buy(ctx, c, p.seats[at:at+seatsPerOrder]); err != nil {
 					failures <- err
 					return
 				}
@@ -121,55 +121,52 @@ func (p *path) captured(ctx context.Context, want int64) error {
 }
 
 // buy is one fan's way.
-func (p *path) buy(ctx context.Context, client *fasthttp.HostClient, seats []string) error {
-	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(req)
-	defer fasthttp.ReleaseResponse(resp)
+func (p *path) buy(ctx context.Context, c *conn, seats []string) error {
 	session := uuid.NewString()
-	post(req, p.address, "/v1/queue/stadium/join", encode(map[string]any{"session": session}))
 	var line struct{ Ticket, Pass string }
-	if err := p.call(client, req, resp, http.StatusCreated, &line); err != nil {
+	if err := into(&line)(c.call(appendPost(nil, "/v1/queue/stadium/join", "", encode(map[string]any{"session": session})), http.StatusCreated)); err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+line.Ticket)
-	for line.Pass == "" {
-		get(req, p.address, "/v1/queue/stadium/position")
-		if err := p.call(client, req, resp, http.StatusOK, &line); err != nil {
+	poll := appendGet(nil, "/v1/queue/stadium/position", "Authorization: Bearer "+line.Ticket+"\r\n")
+	for {
+		if err := into(&line)(c.call(poll, http.StatusOK)); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if line.Pass == "" {
-			time.Sleep(20 * time.Millisecond)
+		if line.Pass != "" {
+			break
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	req.Header.Set("Authorization", "Bearer "+line.Pass)
-	req.Header.Set("Onsale-Session", session)
+	proof := "Authorization: Bearer " + line.Pass + "\r\nOnsale-Session: " + session + "\r\n"
 	var hold struct {
 		ID string `json:"hold_id"`
 	}
-	post(req, p.address, "/v1/events/stadium/holds", encode(map[string]any{"seat_ids": seats, "session": session}))
-	if err := p.call(client, req, resp, http.StatusCreated, &hold); err != nil {
+	take := encode(map[string]any{"seat_ids": seats, "session": session})
+	if err := into(&hold)(c.call(appendPost(nil, "/v1/events/stadium/holds", proof, take), http.StatusCreated)); err != nil {
 		return err
 	}
 	var order struct{ Status string }
-	req.Header.Set("Prefer", "wait=15")
-	post(req, p.address, "/v1/holds/"+hold.ID+"/checkout", encode(map[string]any{"payment": map[string]string{"payment_method": "pm_card_visa"}, "idempotency_key": "1"}))
-	if err := p.call(client, req, resp, http.StatusAccepted, &order); err != nil {
+	pay := encode(map[string]any{"payment": map[string]string{"payment_method": "pm_card_visa"}, "idempotency_key": "1"})
+	if err := into(&order)(c.call(appendPost(nil, "/v1/holds/"+hold.ID+"/checkout", proof+"Prefer: wait=15\r\n", pay), http.StatusAccepted)); err != nil {
 		return err
 	}
 	if order.Status != "confirmed" {
-		return fmt.Errorf("order is %q: %s", order.Status, resp.Body())
+		return fmt.Errorf("order is %q: %s", order.Status, c.body)
 	}
 	return nil
 }
 
-func (p *path) call(client *fasthttp.HostClient, req *fasthttp.Request, resp *fasthttp.Response, status int, into any) error {
-	if err := expect(client, req, resp, status); err != nil {
-		return err
+// into reads the answer of a call.
+func into(v any) func([]byte, error) error {
+	return func(answer []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(answer, v)
 	}
-	return json.Unmarshal(resp.Body(), into)
 }
 
 func encode(v map[string]any) []byte {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"onsale/internal/admin"
 	"onsale/internal/app"
 	"onsale/internal/plan"
+	"onsale/internal/problem"
 	"onsale/internal/up"
 	"onsale/plans"
 )
@@ -47,33 +49,33 @@ func (s *system) close() error {
 // oneByOne starts a second api that stores every join as a message of its own, and returns its address.
 func (s *system) oneByOne(ctx context.Context, r *runner) (string, error) {
 	cfg := s.Local.API
-	cfg.MaxChunk, cfg.AdminToken = 1, ""
-	var err error
-	if cfg.OpsListen, err = freeAddress(); err != nil {
-		return "", err
-	}
+	cfg.MaxChunk, cfg.AdminToken, cfg.OpsListen = 1, "", ""
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
 	ctx, s.stop = context.WithCancel(ctx)
-	s.extra.Go(func() error { return app.RunAPI(ctx, cfg, ln, r.Log) })
-	for app.Ready(ctx, "http://"+cfg.OpsListen) != nil {
+	ended := make(chan error, 1)
+	s.extra.Go(func() error {
+		err := app.RunAPI(ctx, cfg, ln, r.Log)
+		ended <- err
+		return err
+	})
+	look := load{address: ln.Addr().String(), status: http.StatusOK, request: func(buf []byte, _ uint64) []byte {
+		return appendGet(buf, "/v1/events", "")
+	}}
+	for {
+		if _, err := once(look); err == nil {
+			return look.address, nil
+		}
 		select {
+		case err := <-ended:
+			return "", fmt.Errorf("the second api ended: %w", err)
 		case <-ctx.Done():
 			return "", ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return ln.Addr().String(), nil
-}
-
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // event puts an event on sale and opens it, and returns its seats.
@@ -116,12 +118,11 @@ func bare(status int, answer []byte) (address string, stop func() error, err err
 		c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
 		return c.Status(status).Send(answer)
 	})
+	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- app.Listener(ln) }()
+	go func() { served <- problem.Serve(ctx, app, ln, 5*time.Second) }()
 	return ln.Addr().String(), func() error {
-		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
-			return fmt.Errorf("stop the bare handler: %w", err)
-		}
+		cancel()
 		return <-served
 	}, nil
 }

@@ -2,6 +2,7 @@ package problem_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,19 +18,18 @@ import (
 )
 
 // A client that sends all of a body that is too large, and only then reads, finds the refusal and no reset.
-func TestListener_ATooLargeBodyIsAnswered(t *testing.T) {
+func TestServe_ATooLargeBodyIsAnswered(t *testing.T) {
 	t.Parallel()
 	a := fiber.New(fiber.Config{DisableStartupMessage: true, BodyLimit: 1 << 10, ErrorHandler: problem.Handler(slog.New(slog.DiscardHandler))})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- a.Listener(problem.Listener(ln)) }()
+	go func() { served <- problem.Serve(ctx, a, ln, 10*time.Second) }()
 	t.Cleanup(func() {
-		if err := a.ShutdownWithTimeout(10 * time.Second); err != nil {
-			t.Error(err)
-		}
+		stop()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
@@ -56,6 +56,38 @@ func TestListener_ATooLargeBodyIsAnswered(t *testing.T) {
 			t.Errorf("the answer is %d %s, %v", res.StatusCode, raw, err)
 		}
 		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A context that ends before serving has begun ends it too, every time, and frees the port.
+func TestServe_EndsBeforeItBegan(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		served := make(chan error, 1)
+		go func() {
+			served <- problem.Serve(ctx, fiber.New(fiber.Config{DisableStartupMessage: true}), ln, time.Second)
+		}()
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it serves on")
+		}
+		again, err := net.Listen("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Close(); err != nil {
 			t.Error(err)
 		}
 	}

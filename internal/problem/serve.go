@@ -1,6 +1,8 @@
 package problem
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -9,10 +11,24 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// Listener wraps a listener so that a refusal given before its request was read reaches the client. The server
-// closes such a connection, and a close with unread data resets it, which can overtake the answer; a connection
-// that Handler marked is read to its end first, within bounds.
-func Listener(ln net.Listener) net.Listener { return lingering{ln} }
+// Serve serves app on ln until ctx ends, then finishes the requests under way, within limit. A refusal given
+// before its request was read reaches the client: the server closes such a connection, and a close with unread
+// data resets it, which can overtake the answer, so a connection that Handler marked is read to its end first.
+func Serve(ctx context.Context, app *fiber.App, ln net.Listener, limit time.Duration) error {
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(lingering{ln}) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	err := app.ShutdownWithTimeout(limit)
+	_ = ln.Close() // a shutdown that overtook the start of serving left it open
+	if e := <-served; !errors.Is(e, net.ErrClosed) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
 
 // The bounds of what is read and thrown away.
 const (

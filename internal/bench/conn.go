@@ -1,0 +1,94 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+)
+
+// conn is an HTTP/1.1 connection that does no more than a load needs, because what the load costs is missing from
+// the servers beside it: requests are bytes, one at a time, and answers have a Content-Length.
+type conn struct {
+	net.Conn
+	in   *bufio.Reader
+	body []byte // of the last answer
+}
+
+// dial connects, for use until end.
+func dial(address string, end time.Time) (*conn, error) {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.SetDeadline(end.Add(requestLimit)); err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, in: bufio.NewReaderSize(c, 2<<10)}, nil
+}
+
+// call sends a request and checks the status of its answer. The body is valid until the next call.
+func (c *conn) call(request []byte, want int) ([]byte, error) {
+	if _, err := c.Write(request); err != nil {
+		return nil, err
+	}
+	status, length := 0, -1
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return nil, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		if status == 0 {
+			status, err = number(line[min(len(line), len("HTTP/1.1 ")):min(len(line), len("HTTP/1.1 200"))])
+		} else if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			length, err = number(value)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("an answer with the line %q", line)
+		}
+	}
+	if length < 0 {
+		return nil, fmt.Errorf("an answer of status %d without a length", status)
+	}
+	c.body = append(c.body[:0], make([]byte, length)...)
+	if _, err := io.ReadFull(c.in, c.body); err != nil {
+		return nil, err
+	}
+	if status != want {
+		method, _, _ := bytes.Cut(request, []byte(" HTTP/"))
+		return nil, fmt.Errorf("%s answered %d: %s", method, status, c.body)
+	}
+	return c.body, nil
+}
+
+// number reads a short decimal number, without an allocation.
+func number(digits []byte) (int, error) {
+	n := 0
+	for _, d := range digits {
+		if d < '0' || d > '9' || n > 1<<40 {
+			return 0, strconv.ErrSyntax
+		}
+		n = 10*n + int(d-'0')
+	}
+	return n, nil
+}
+
+// appendGet appends a request without a body; header is empty or ends a line.
+func appendGet(buf []byte, path, header string) []byte {
+	buf = append(append(buf, "GET "...), path...)
+	return append(append(append(buf, " HTTP/1.1\r\nHost: bench\r\n"...), header...), "\r\n"...)
+}
+
+// appendPost appends a request with a JSON body.
+func appendPost(buf []byte, path, header string, body []byte) []byte {
+	buf = append(append(buf, "POST "...), path...)
+	buf = append(append(buf, " HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: "...), strconv.Itoa(len(body))...)
+	return append(append(append(append(buf, "\r\n"...), header...), "\r\n"...), body...)
+}
