@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// Message is one message of a stream as its readers see it.
+// Message is one message of a stream, or one of its records, as its readers see it.
 type Message struct {
 	Stream    string
 	Subject   string
 	Sequence  uint64
+	Record    int // from 0, within a message of several records
 	Header    map[string]string
 	Data      []byte
 	At        time.Time // when the stream stored it

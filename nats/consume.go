@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -33,8 +34,8 @@ const (
 	pullExpiry         = 5 * time.Second // a request for messages that got lost holds a worker up for so long
 )
 
-// Consume gives a worker's messages to handle until ctx ends, then finishes those under way. It returns early
-// only when the consumer can't be made.
+// Consume gives the records of a worker's messages to handle until ctx ends, then finishes those under way. It
+// returns early only when the consumer can't be made.
 func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) error {
 	consumer, err := c.js.CreateOrUpdateConsumer(ctx, w.Stream, jetstream.ConsumerConfig{
 		Durable: w.Durable, FilterSubjects: w.Subjects, DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -56,17 +57,26 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 	// A handler outlives ctx, so that a write in progress is finished; AckWait bounds it.
 	work := context.WithoutCancel(ctx)
 	reading, err := consumer.Consume(func(m jetstream.Msg) {
-		select {
-		case <-abandoned:
-			return // not acknowledged: it will be given to another
-		case slots <- struct{}{}:
+		d, err := c.delivery(w, m)
+		if err != nil {
+			c.log.Error("read metadata", "consumer", w.Durable, "error", err)
+			return
 		}
-		running.Go(func() {
-			defer func() { <-slots }()
-			hctx, cancel := context.WithTimeout(work, w.AckWait-w.AckWait/10)
-			defer cancel()
-			c.settle(hctx, w, m, handle)
-		})
+		for _, record := range d.records {
+			select {
+			case <-abandoned:
+				d.settled(retry, errAbandoned)
+				continue
+			case slots <- struct{}{}:
+			}
+			d.extend()
+			running.Go(func() {
+				defer func() { <-slots }()
+				hctx, cancel := context.WithTimeout(work, w.AckWait-w.AckWait/10)
+				defer cancel()
+				d.handle(hctx, record, handle)
+			})
+		}
 	}, jetstream.PullMaxMessages(w.Concurrency), jetstream.PullExpiry(pullExpiry), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		c.log.Warn("consume", "consumer", w.Durable, "error", err)
 	}))
@@ -90,54 +100,107 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 	return nil
 }
 
-// settle runs the handler for a message and tells the broker what became of it.
-func (c *Client) settle(ctx context.Context, w Worker, m jetstream.Msg, handle events.Handler) {
+var errAbandoned = errors.New("this worker is going")
+
+// delivery is a message that a worker was given. It is acknowledged when all of its records are.
+type delivery struct {
+	*Client
+	worker   Worker
+	msg      jetstream.Msg
+	records  []events.Message
+	extended time.Time // when the broker was last told that the message is being worked on
+
+	mu    sync.Mutex
+	left  int
+	worst verdict
+	why   error // of the worst
+}
+
+func (c *Client) delivery(w Worker, m jetstream.Msg) (*delivery, error) {
 	meta, err := m.Metadata()
 	if err != nil {
-		c.log.Error("read metadata", "consumer", w.Durable, "error", err)
+		return nil, err
+	}
+	in := received(m, meta)
+	in.Delivered = int(meta.NumDelivered)
+	records := in.Records()
+	return &delivery{Client: c, worker: w, msg: m, records: records, left: len(records)}, nil
+}
+
+// received is a message as it came.
+func received(m jetstream.Msg, meta *jetstream.MsgMetadata) events.Message {
+	return events.Message{
+		Stream: meta.Stream, Subject: m.Subject(), Sequence: meta.Sequence.Stream, Header: flat(m.Headers()),
+		Data: m.Data(), At: meta.Timestamp, Pending: meta.NumPending,
+	}
+}
+
+// extend begins AckWait anew: a message waits in this worker before it is begun, and its records for each other.
+func (d *delivery) extend() {
+	if time.Since(d.extended) < d.worker.AckWait/4 {
 		return
 	}
-	in := events.Message{
-		Stream: meta.Stream, Subject: m.Subject(), Sequence: meta.Sequence.Stream, Header: flat(m.Headers()), Data: m.Data(),
-		At: meta.Timestamp, Delivered: int(meta.NumDelivered), Pending: meta.NumPending,
+	d.extended = time.Now()
+	if err := d.msg.InProgress(); err != nil {
+		d.log.Warn("extend the time for a message; it may come twice", "consumer", d.worker.Durable, "error", err)
 	}
+}
+
+// handle does the work of one record.
+func (d *delivery) handle(ctx context.Context, in events.Message, handle events.Handler) {
 	start := time.Now()
-	err = protect(ctx, handle, in)
-	verdict := judge(err, in.Delivered)
-	handled.WithLabelValues(w.Durable, verdict.String()).Observe(time.Since(start).Seconds())
-	log := c.log.With("consumer", w.Durable, "subject", in.Subject, "stream_seq", in.Sequence, "delivered", in.Delivered)
-	switch verdict {
-	case ack:
-		if err := m.DoubleAck(ctx); err != nil {
-			log.Warn("ack was not confirmed; the message will come again", "error", err)
-		}
+	err := protect(ctx, handle, in)
+	v := judge(err, in.Delivered)
+	handled.WithLabelValues(d.worker.Durable, v.String()).Observe(time.Since(start).Seconds())
+	log := d.log.With("consumer", d.worker.Durable, "subject", in.Subject, "stream_seq", in.Sequence, "record", in.Record, "delivered", in.Delivered)
+	switch v {
 	case retry:
 		log.Warn("message will be given again", "error", err)
-		if err := m.NakWithDelay(pause(in.Delivered)); err != nil {
-			log.Warn("nak", "error", err)
-		}
 	case dead:
 		log.Error("message is a dead letter", "error", err)
-		if derr := c.bury(ctx, w, in, err); derr != nil {
+		if derr := d.bury(ctx, d.worker, in, err); derr != nil {
 			log.Error("bury dead letter; the message will come again", "error", derr)
-			return
+			v = retry
 		}
-		if err := m.TermWithReason(sale.CodeOf(err)); err != nil {
-			log.Warn("terminate", "error", err)
-		}
+	}
+	d.settled(v, err)
+}
+
+// settled counts a record that is done with. After the last one the broker is told what became of the message:
+// it is given again when any of its records must be, to whom the others make no difference.
+func (d *delivery) settled(v verdict, why error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.left--; v > d.worst {
+		d.worst, d.why = v, why
+	}
+	if d.left > 0 {
+		return
+	}
+	var err error
+	switch d.worst {
+	case ack: // Unconfirmed by the broker: an ack that is lost brings the message again, which changes nothing.
+		err = d.msg.Ack()
+	case retry:
+		err = d.msg.NakWithDelay(pause(d.records[0].Delivered))
+	case dead:
+		err = d.msg.TermWithReason(sale.CodeOf(d.why))
+	}
+	if err != nil {
+		d.log.Warn("settle a message; it will come again", "consumer", d.worker.Durable, "verdict", d.worst.String(), "error", err)
 	}
 }
 
 // verdict is what the broker is told of a message.
 type verdict uint8
 
-const (
+const ( // from the best to the worst
 	ack verdict = iota
-	retry
 	dead
+	retry
 )
 
-func (v verdict) String() string { return [...]string{"ack", "retry", "dead"}[v] }
+func (v verdict) String() string { return [...]string{"ack", "dead", "retry"}[v] }
 
 // verdicts is the one table from an error's kind to an acknowledgement. A kind that isn't in it is tried again.
 var verdicts = map[sale.Kind]verdict{
@@ -180,7 +243,7 @@ func (c *Client) bury(ctx context.Context, w Worker, m events.Message, why error
 	}
 	_, err := c.Publish(ctx, events.Outgoing{
 		Subject: events.DeadSubject(m.Stream),
-		ID:      fmt.Sprintf("%s:%s:%d", m.Stream, w.Durable, m.Sequence),
+		ID:      fmt.Sprintf("%s:%s:%d:%d", m.Stream, w.Durable, m.Sequence, m.Record),
 		Data: events.Encode(events.DeadLetter{
 			V: events.Version, Stream: m.Stream, Sequence: m.Sequence, Subject: m.Subject,
 			Consumer: w.Durable, Reason: why.Error(), Data: m.Data, At: time.Now().UTC(),

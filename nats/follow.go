@@ -10,7 +10,7 @@ import (
 	"onsale/events"
 )
 
-// Follow reads a stream in order and calls each for every message, one at a time, until ctx ends; nothing is
+// Follow reads a stream in order and calls each for every record, one at a time, until ctx ends; nothing is
 // acknowledged and a reconnect leaves no gap. caughtUp is called once, when what the stream held at the start
 // has been read. It returns early only when the reading can't begin.
 func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) error {
@@ -39,10 +39,9 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 			c.log.Error("read metadata", "stream", f.Stream, "error", err)
 			return
 		}
-		each(events.Message{
-			Stream: meta.Stream, Subject: m.Subject(), Sequence: meta.Sequence.Stream, Header: flat(m.Headers()),
-			Data: m.Data(), At: meta.Timestamp, Pending: meta.NumPending,
-		})
+		for _, record := range received(m, meta).Records() {
+			each(record)
+		}
 		// By sequence, not by count: after a reconnect more may come than was counted.
 		if behind && (meta.Sequence.Stream >= last || meta.NumPending == 0) {
 			behind = false

@@ -138,6 +138,9 @@ func (p *platform) consume(w nats.Worker, durable, stream string, subjects ...st
 // relay publishes a stream's outbox.
 func (p *platform) relay(stream string) func(context.Context) {
 	return func(ctx context.Context) {
-		p.store.Relay(ctx, stream, p.nats.PublishAll, func(err error) { p.log.Warn("relay", "error", err) })
+		publish := func(ctx context.Context, outs []events.Outgoing) error {
+			return p.nats.PublishAll(ctx, events.Pack(outs))
+		}
+		p.store.Relay(ctx, stream, publish, func(err error) { p.log.Warn("relay", "error", err) })
 	}
 }
