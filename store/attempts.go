@@ -80,19 +80,16 @@ func storable(c events.CheckoutRequested) bool {
 // The same command may be in one batch twice, and two may claim one order: each is priced by itself, and the
 // first that is right makes the order.
 const insertOrders = `
-	WITH input AS (
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::bytea[])
-			WITH ORDINALITY AS i(order_id, event_id, session, hold_id, seats, amount, currency, request_hash, nth)
-	), priced AS (
-		SELECT i.nth, count(DISTINCT t.seat_id) AS found, cardinality(string_to_array(i.seats, ',')) AS wanted, sum(t.price) AS total
-		FROM input i CROSS JOIN LATERAL unnest(string_to_array(i.seats, ',')) AS w(seat_id)
-		LEFT JOIN seats t ON t.event_id = i.event_id AND t.seat_id = w.seat_id
-		GROUP BY i.nth, i.seats
-	)
 	INSERT INTO orders (order_id, event_id, session, hold_id, seats, amount, currency, status, request_hash, created_at, updated_at)
 	SELECT i.order_id, i.event_id, i.session, i.hold_id, string_to_array(i.seats, ','), i.amount, i.currency, 'processing', i.request_hash, $9, $9
-	FROM input i JOIN priced p USING (nth) JOIN events e USING (event_id)
-	WHERE p.found = p.wanted AND p.total = i.amount AND e.currency = i.currency
+	FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::bytea[])
+		WITH ORDINALITY AS i(order_id, event_id, session, hold_id, seats, amount, currency, request_hash, nth)
+	CROSS JOIN LATERAL (
+		SELECT count(DISTINCT w.seat_id) AS found, sum(t.price) AS total FROM unnest(string_to_array(i.seats, ',')) AS w(seat_id)
+		CROSS JOIN LATERAL (SELECT t.price FROM seats t WHERE t.event_id = i.event_id AND t.seat_id = w.seat_id OFFSET 0) t
+	) p
+	JOIN events e USING (event_id)
+	WHERE p.found = cardinality(string_to_array(i.seats, ',')) AND p.total = i.amount AND e.currency = i.currency
 	ORDER BY i.order_id, i.nth
 	ON CONFLICT (order_id) DO NOTHING`
 

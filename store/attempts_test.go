@@ -31,7 +31,7 @@ func TestBeginRecordsTheOrderAndItsAttempt(t *testing.T) {
 	if diff := cmp.Diff(want, read); diff != "" {
 		t.Errorf("attempt as read (-want +got):\n%s", diff)
 	}
-	order, err := r.store.Order(t.Context(), c.OrderID)
+	order, err := r.order(c.OrderID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestUnknownAttemptAndOrderAreNotFound(t *testing.T) {
 	if _, err := r.attempt(uuid.New()); sale.KindOf(err) != sale.NotFound {
 		t.Errorf("attempt: %v", err)
 	}
-	if _, err := r.store.Order(t.Context(), uuid.New()); sale.KindOf(err) != sale.NotFound {
+	if o, err := r.order(uuid.New()); err != nil || o.ID != uuid.Nil {
 		t.Errorf("order: %v", err)
 	}
 }

@@ -16,8 +16,10 @@ type books sale.Books
 func (s *Store) Books(ctx context.Context) (sale.Books, error) {
 	b := books{Orders: map[uuid.UUID]sale.BookedOrder{}, Attempts: map[uuid.UUID]sale.Attempt{}}
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
-			return err
+		for _, whole := range []string{"statement_timeout = 0", "enable_hashjoin = on", "enable_mergejoin = on", "enable_seqscan = on"} {
+			if _, err := tx.Exec(ctx, "SET LOCAL "+whole); err != nil {
+				return err
+			}
 		}
 		for _, read := range []func(context.Context, pgx.Tx) error{b.readOrders, b.readAttempts, b.readSold, b.readRest} {
 			if err := read(ctx, tx); err != nil {

@@ -247,3 +247,12 @@ func (r *rig) attempt(id uuid.UUID) (sale.Attempt, error) {
 	}
 	return all[0], err
 }
+
+// order looks one order up; one that is unknown has no ID.
+func (r *rig) order(id uuid.UUID) (sale.Order, error) {
+	orders, err := r.store.Orders(r.Context(), []uuid.UUID{id})
+	if err != nil {
+		return sale.Order{}, err
+	}
+	return orders[0], nil
+}

@@ -97,9 +97,11 @@ func (c *commit) read(ctx context.Context, tx pgx.Tx) error {
 		})
 		return err
 	})
+	// OFFSET 0 keeps the planner from turning the look-ups into a scan of all that is sold.
 	b.Queue(`
-		SELECT s.event_id, s.seat_id FROM orders o CROSS JOIN LATERAL unnest(o.seats) AS w(seat_id)
-		JOIN sold_seats s ON s.event_id = o.event_id AND s.seat_id = w.seat_id WHERE o.order_id = ANY ($1::uuid[])`, ids).Query(func(rows pgx.Rows) error {
+		SELECT o.event_id, w.seat_id FROM orders o CROSS JOIN LATERAL unnest(o.seats) AS w(seat_id)
+		CROSS JOIN LATERAL (SELECT FROM sold_seats s WHERE s.event_id = o.event_id AND s.seat_id = w.seat_id OFFSET 0) s
+		WHERE o.order_id = ANY ($1::uuid[])`, ids).Query(func(rows pgx.Rows) error {
 		c.taken = map[seatKey]bool{}
 		var k seatKey
 		_, err := pgx.ForEachRow(rows, []any{&k.event, &k.seat}, func() error {
@@ -232,20 +234,28 @@ func (s *Store) VoidOrder(ctx context.Context, o events.Order, reason string) (b
 	return voided, err
 }
 
-// Order returns an order as it is now, or sale.NotFound.
-func (s *Store) Order(ctx context.Context, orderID uuid.UUID) (sale.Order, error) {
+// Orders returns orders as they are now, in the order of their ids; one that is unknown has no ID.
+func (s *Store) Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, error) {
+	rows, err := s.pool.Query(ctx, `SELECT o.order_id, o.event_id, o.session, o.hold_id, o.seats, o.amount, o.currency, o.status, o.reason, o.request_hash,
+			coalesce((SELECT a.client_secret FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'action_required'), '')
+		FROM orders o WHERE o.order_id = ANY ($1::uuid[])`, ids)
+	if err != nil {
+		return nil, classify(err)
+	}
+	found := make(map[uuid.UUID]sale.Order, len(ids))
 	var o sale.Order
 	var session, hash []byte
-	err := s.pool.QueryRow(ctx, `SELECT o.order_id, o.event_id, o.session, o.hold_id, o.seats, o.amount, o.currency, o.status, o.reason, o.request_hash,
-			coalesce((SELECT a.client_secret FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'action_required'), '')
-		FROM orders o WHERE o.order_id = $1`, orderID).
-		Scan(&o.ID, &o.EventID, &session, &o.HoldID, &o.Seats, &o.Amount, &o.Currency, &o.Status, &o.Reason, &hash, &o.ClientSecret)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return o, sale.Errorf(sale.NotFound, "order_not_found", "there is no order %s", orderID)
+	if _, err := pgx.ForEachRow(rows, []any{&o.ID, &o.EventID, &session, &o.HoldID, &o.Seats, &o.Amount, &o.Currency, &o.Status, &o.Reason, &hash, &o.ClientSecret}, func() error {
+		o.Session, o.RequestHash = sale.SessionHash(session), [32]byte(hash)
+		found[o.ID] = o
+		o.Seats = nil
+		return nil
+	}); err != nil {
+		return nil, classify(err)
 	}
-	if err != nil {
-		return o, classify(err)
+	orders := make([]sale.Order, len(ids))
+	for i, id := range ids {
+		orders[i] = found[id]
 	}
-	o.Session, o.RequestHash = sale.SessionHash(session), [32]byte(hash)
-	return o, nil
+	return orders, nil
 }

@@ -257,7 +257,7 @@ func TestVoidFreesTheSeats(t *testing.T) {
 	if a, err := r.attempt(payments[0].AttemptID); err != nil || a.State != sale.Canceled {
 		t.Errorf("attempt is %s (%v)", a.State, err)
 	}
-	if o, err := r.store.Order(t.Context(), payments[0].OrderID); err != nil || o.Status != sale.Voided || o.Reason != "authorization_canceled" {
+	if o, err := r.order(payments[0].OrderID); err != nil || o.Status != sale.Voided || o.Reason != "authorization_canceled" {
 		t.Errorf("order is %s for %q (%v)", o.Status, o.Reason, err)
 	}
 	if told := r.told(payments[0].OrderID); len(told) != 2 || told[1].Outcome != events.OrderVoided || told[1].Reason != "authorization_canceled" {

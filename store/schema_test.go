@@ -113,7 +113,7 @@ func TestUnreachablePostgresIsUnavailable(t *testing.T) {
 		"Attempts":       func(ctx context.Context) error { _, err := s.Attempts(ctx, []uuid.UUID{c.OrderID}); return err },
 		"MarkAuthorized": func(ctx context.Context) error { return s.MarkAuthorized(ctx, nil) },
 		"CommitOrders":   func(ctx context.Context) error { _, err := s.CommitOrders(ctx, nil, nil); return err },
-		"Order":          func(ctx context.Context) error { _, err := s.Order(ctx, c.OrderID); return err },
+		"Orders":         func(ctx context.Context) error { _, err := s.Orders(ctx, []uuid.UUID{c.OrderID}); return err },
 		"Books":          func(ctx context.Context) error { _, err := s.Books(ctx); return err },
 	} {
 		if err := call(t.Context()); sale.KindOf(err) != sale.Unavailable {

@@ -116,7 +116,7 @@ func (r *rig) moved(t *testing.T, m mark, x sale.Settlement, orderWas sale.Order
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("attempt (-want +got):\n%s", diff)
 	}
-	order, err := r.store.Order(t.Context(), x.Attempt.OrderID)
+	order, err := r.order(x.Attempt.OrderID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"github.com/alecthomas/kong"
 
@@ -26,7 +27,14 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Bring Postgres's schema to this version."`
 }
 
-func main() { os.Exit(app.Main(run)) }
+func main() {
+	// A broker runs in this process and waits for the disk at every write. Go takes such a thread for busy, so
+	// with one for each core the others' work would wait with it.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
+	}
+	os.Exit(app.Main(run))
+}
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var c cli

@@ -62,6 +62,8 @@ func (s *server) postCheckout(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	order := sale.OrderID(o.event.ID, session, req.IdempotencyKey)
 	request := sale.RequestHash(holdID, req.Payment.PaymentMethod)
+	wait := s.waitFor(order, c.Get("Prefer"))
+	defer wait.forget()
 	found, known, err := s.findOrder(ctx, order)
 	if err != nil {
 		return err
@@ -74,7 +76,7 @@ func (s *server) postCheckout(c *fiber.Ctx) error {
 			return err
 		}
 	}
-	if found, err = s.await(c, found); err != nil {
+	if found, err = wait.decided(c, found); err != nil {
 		return err
 	}
 	c.Set(fiber.HeaderLocation, "/v1/orders/"+order.String())
@@ -135,8 +137,8 @@ func (s *server) failedOrder(ctx context.Context, h sale.Hold) (string, error) {
 	if err != nil {
 		return "", nil
 	}
-	o, err := s.Catalog.Order(ctx, id)
-	if err != nil && sale.KindOf(err) != sale.NotFound {
+	o, err := s.orders.Do(ctx, id)
+	if err != nil {
 		return "", err
 	}
 	if o.Status != sale.PaymentFailed {
@@ -169,12 +171,9 @@ func processing(id uuid.UUID, a sale.Accepted) sale.Order {
 
 // findOrder looks in Postgres, and among the accepted checkouts that no worker has begun.
 func (s *server) findOrder(ctx context.Context, id uuid.UUID) (sale.Order, bool, error) {
-	o, err := s.Catalog.Order(ctx, id)
-	if err == nil {
-		return o, true, nil
-	}
-	if sale.KindOf(err) != sale.NotFound {
-		return sale.Order{}, false, err
+	o, err := s.orders.Do(ctx, id)
+	if err != nil || o.ID == id {
+		return o, err == nil, err
 	}
 	a, ok, err := s.Memory.Accepted(ctx, id)
 	if err != nil {
@@ -190,6 +189,8 @@ func (s *server) getOrder(c *fiber.Ctx) error {
 	if err != nil {
 		return errNoOrder
 	}
+	wait := s.waitFor(id, c.Get("Prefer"))
+	defer wait.forget()
 	o, known, err := s.findOrder(c.UserContext(), id)
 	if err != nil {
 		return err
@@ -199,7 +200,7 @@ func (s *server) getOrder(c *fiber.Ctx) error {
 	if !known || session != "" && !owner {
 		return errNoOrder
 	}
-	if o, err = s.await(c, o); err != nil {
+	if o, err = wait.decided(c, o); err != nil {
 		return err
 	}
 	c.Set(fiber.HeaderCacheControl, "no-store")
@@ -226,31 +227,37 @@ const (
 	waitCheck = 2 * time.Second // Postgres is read so often even when nothing was told
 )
 
-// await waits as long as the caller's Prefer header says for an order to be decided.
-func (s *server) await(c *fiber.Ctx, o sale.Order) (sale.Order, error) {
-	limit := preferredWait(c.Get("Prefer"))
-	if limit == 0 || o.Status != sale.Processing {
+// wait is one request's wait for an order to be decided. It begins before the order is read for the first time,
+// so that no outcome falls between the reading and the waiting.
+type wait struct {
+	*server
+	limit  time.Duration
+	woken  <-chan outcome
+	forget func() // must be called in the end
+}
+
+// waitFor begins to wait, for as long as the caller's Prefer header says.
+func (s *server) waitFor(order uuid.UUID, prefer string) wait {
+	w := wait{server: s, limit: preferredWait(prefer), forget: func() {}}
+	if w.limit > 0 {
+		w.woken, w.forget = s.told.add(order)
+	}
+	return w
+}
+
+// decided returns the order as it is once it is decided, or when the time is up.
+func (w wait) decided(c *fiber.Ctx, o sale.Order) (sale.Order, error) {
+	if w.limit == 0 || o.Status != sale.Processing {
 		return o, nil
 	}
-	c.Set("Preference-Applied", "wait="+strconv.Itoa(int(limit/time.Second)))
-	woken, forget := s.orders.add(o.ID)
-	defer forget()
-	deadline := time.NewTimer(limit)
+	c.Set("Preference-Applied", "wait="+strconv.Itoa(int(w.limit/time.Second)))
+	deadline := time.NewTimer(w.limit)
 	defer deadline.Stop()
 	check := time.NewTicker(waitCheck)
 	defer check.Stop()
 	for {
-		read, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), requestLimit)
-		found, known, err := s.findOrder(read, o.ID)
-		cancel()
-		if err != nil {
-			return o, err
-		}
-		if known && found.Status != sale.Processing {
-			return found, nil
-		}
 		select {
-		case told := <-woken:
+		case told := <-w.woken:
 			if told.status != "" {
 				o.Status, o.Reason = told.status, told.reason
 				return o, nil
@@ -258,8 +265,17 @@ func (s *server) await(c *fiber.Ctx, o sale.Order) (sale.Order, error) {
 		case <-check.C:
 		case <-deadline.C:
 			return o, nil
-		case <-s.life.Done():
+		case <-w.life.Done():
 			return o, nil // this node is going: the caller polls another
+		}
+		read, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), requestLimit)
+		found, known, err := w.findOrder(read, o.ID)
+		cancel()
+		if err != nil {
+			return o, err
+		}
+		if known && found.Status != sale.Processing {
+			return found, nil
 		}
 	}
 }

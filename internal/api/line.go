@@ -19,9 +19,10 @@ import (
 )
 
 // joinGroup bounds the chunks: several in flight, so that the stream's fsync is shared and never waited for
-// by all at once.
+// by all at once; but small ones only when nothing is in flight, because a chunk costs much the same whatever
+// its size.
 func joinGroup(maxChunk int) batch.Config {
-	cfg := batch.Config{MaxItems: maxChunk, MaxInFlight: 4, MaxQueue: 64 << 10, Timeout: 10 * time.Second}
+	cfg := batch.Config{MaxItems: maxChunk, MaxInFlight: 4, Enough: min(128, maxChunk), MaxQueue: 64 << 10, Timeout: 10 * time.Second}
 	if maxChunk == 1 {
 		cfg.MaxInFlight = 256 // one message a join, as many at once as there are callers
 	}
@@ -138,20 +139,6 @@ func plainJoin(body []byte) (joinRequest, bool) {
 	return joinRequest{Session: string(session)}, true
 }
 
-// standing is the answer to a join and to a poll.
-type standing struct {
-	Ticket        string     `json:"ticket,omitempty"`
-	State         string     `json:"state"`
-	Position      *uint64    `json:"position"`
-	ETA           *int64     `json:"eta"`
-	ETALow        *int64     `json:"eta_low"`
-	ETAHigh       *int64     `json:"eta_high"`
-	PollAfterMS   int64      `json:"poll_after_ms"`
-	Reason        string     `json:"reason,omitempty"`
-	Pass          string     `json:"pass,omitempty"`
-	PassExpiresAt *time.Time `json:"pass_expires_at,omitempty"`
-}
-
 func (s *server) postJoin(c *fiber.Ctx) error {
 	o, err := s.sales.find(c.UserContext(), c.Params("event"))
 	if err != nil {
@@ -173,13 +160,12 @@ func (s *server) postJoin(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	answer, err := s.stand(o, t)
+	st, err := s.stand(o, t)
 	if err != nil {
 		return err
 	}
-	answer.Ticket = s.Tickets.Sign(o.event.ID, t)
-	answer.Pass, answer.PassExpiresAt = "", nil // a pass comes with a poll
-	return c.Status(fiber.StatusCreated).JSON(answer)
+	answer := standing{Standing: st, ticket: s.Tickets.Sign(o.event.ID, t)} // a pass comes with a poll
+	return answer.send(c.Status(fiber.StatusCreated))
 }
 
 func (s *server) getPosition(c *fiber.Ctx) error {
@@ -194,30 +180,27 @@ func (s *server) getPosition(c *fiber.Ctx) error {
 	if t.Epoch != o.epoch {
 		return line.ErrBadTicket
 	}
-	answer, err := s.stand(o, t)
+	st, err := s.stand(o, t)
 	if err != nil {
 		return err
 	}
+	answer := standing{Standing: st}
+	if st.State == line.Admitted {
+		if answer.pass, answer.passExpiresAt, err = s.Passes.Issue(o.event.ID, t.Session); err != nil {
+			return err
+		}
+	}
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	return c.JSON(answer)
+	return answer.send(c)
 }
 
 // stand says how a ticket stands now, from memory alone.
-func (s *server) stand(o *onSale, t line.Ticket) (standing, error) {
+func (s *server) stand(o *onSale, t line.Ticket) (line.Standing, error) {
 	arrival, ok := o.line.Arrival(t.Sequence, t.Index)
 	if !ok {
-		return standing{}, sale.Errorf(sale.Unavailable, "line_behind", "this node is still reading the line; try again")
+		return line.Standing{}, sale.Errorf(sale.Unavailable, "line_behind", "this node is still reading the line; try again")
 	}
-	st := line.Stand(arrival, s.sales.admission(o.event.ID))
-	answer := standing{State: st.State, Position: st.Position, ETA: st.ETA, ETALow: st.ETA, ETAHigh: st.ETA, Reason: st.Reason, PollAfterMS: st.PollIn.Milliseconds()}
-	if st.State == line.Admitted {
-		token, expires, err := s.Passes.Issue(o.event.ID, t.Session)
-		if err != nil {
-			return standing{}, err
-		}
-		answer.Pass, answer.PassExpiresAt = token, &expires
-	}
-	return answer, nil
+	return line.Stand(arrival, *s.sales.admission(o.event.ID)), nil
 }
 
 func (s *server) getQueue(c *fiber.Ctx) error {

@@ -33,9 +33,9 @@ type sales struct {
 
 	mu         sync.RWMutex
 	byID       map[string]*onSale
-	list       []sale.Event // newest first
-	looked     time.Time    // when the catalog was last read
-	admissions map[string]events.Admission
+	list       []sale.Event                 // newest first
+	looked     time.Time                    // when the catalog was last read
+	admissions map[string]*events.Admission // none is changed once it is here
 	sold       map[string]map[string]string // event to seat to order
 }
 
@@ -48,7 +48,7 @@ const (
 )
 
 func newSales(s *server) *sales {
-	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]events.Admission{}, sold: map[string]map[string]string{}}
+	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]*events.Admission{}, sold: map[string]map[string]string{}}
 }
 
 // follow keeps the node's knowledge current until ctx ends.
@@ -120,6 +120,8 @@ func (s *sales) find(ctx context.Context, id string) (*onSale, error) {
 		return e, nil
 	}
 	if sale.CheckEventID(id) == nil {
+		ctx, cancel := context.WithTimeout(ctx, requestLimit)
+		defer cancel()
 		if err := s.loadAgain(ctx, looked); err != nil {
 			return nil, err
 		}
@@ -152,9 +154,12 @@ func (s *sales) loadAgain(ctx context.Context, looked time.Time) error {
 	return s.load(ctx)
 }
 
-// load reads the catalog and begins to follow the lines of new events.
+// load reads the catalog and begins to follow the lines of new events. Whoever waits for it may give up; the
+// others who share the reading don't.
 func (s *sales) load(ctx context.Context) error {
-	_, err, _ := s.loading.Do("catalog", func() (any, error) {
+	loaded := s.loading.DoChan("catalog", func() (any, error) {
+		ctx, cancel := context.WithTimeout(s.life, catchUpLimit)
+		defer cancel()
 		list, err := s.Catalog.Events(ctx)
 		if err != nil {
 			return nil, err
@@ -180,7 +185,12 @@ func (s *sales) load(ctx context.Context) error {
 		s.mu.Unlock()
 		return nil, nil
 	})
-	return err
+	select {
+	case r := <-loaded:
+		return r.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // open reads an event's seats and its line so far.
@@ -210,15 +220,13 @@ func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
 		}
 		o.line.Apply(m.Sequence, joins)
 	})
-	bounded, cancel := context.WithTimeout(ctx, catchUpLimit)
-	defer cancel()
 	select {
 	case <-caughtUp:
 		context.AfterFunc(s.life, giveUp)
 		return o, nil
-	case <-bounded.Done():
+	case <-ctx.Done():
 		giveUp()
-		return nil, sale.Errorf(sale.Unavailable, "line_behind", "the line is still being read; try again").Because(bounded.Err())
+		return nil, sale.Errorf(sale.Unavailable, "line_behind", "the line is still being read; try again").Because(ctx.Err())
 	}
 }
 
@@ -230,7 +238,7 @@ func (s *sales) admitted(m events.Message) {
 		return
 	}
 	s.mu.Lock()
-	s.admissions[a.EventID] = a
+	s.admissions[a.EventID] = &a
 	s.mu.Unlock()
 }
 
@@ -256,7 +264,7 @@ func (s *sales) ordered(m events.Message) {
 		}
 	}
 	s.mu.Unlock()
-	s.server.orders.wake(o.OrderID, outcome{status: decided[o.Outcome], reason: o.Reason})
+	s.told.wake(o.OrderID, outcome{status: decided[o.Outcome], reason: o.Reason})
 }
 
 // decided is the status that an order's outcome gives it.
@@ -272,19 +280,21 @@ func (s *sales) paid(m events.Message) {
 		return
 	}
 	if p.Outcome != events.PaymentAuthorized && p.Outcome != events.PaymentCaptured {
-		s.server.orders.wake(p.OrderID, outcome{})
+		s.told.wake(p.OrderID, outcome{})
 	}
 }
 
+// inLobby is the record of an event that has none yet.
+var inLobby = &events.Admission{State: sale.Lobby}
+
 // admission is the last record of an event's log.
-func (s *sales) admission(eventID string) events.Admission {
+func (s *sales) admission(eventID string) *events.Admission {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	a, ok := s.admissions[eventID]
-	if !ok {
-		a.State = sale.Lobby
+	if a := s.admissions[eventID]; a != nil {
+		return a
 	}
-	return a
+	return inLobby
 }
 
 // soldOf returns those of the seats that are sold, as far as this node has read, and how many are in all.

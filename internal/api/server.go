@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"onsale/events"
+	"onsale/internal/batch"
 	"onsale/internal/line"
 	"onsale/internal/pass"
 	"onsale/internal/problem"
@@ -33,7 +34,7 @@ type Streams interface {
 type Catalog interface {
 	Events(ctx context.Context) ([]sale.Event, error)
 	Seats(ctx context.Context, eventID string) ([]sale.Seat, error)
-	Order(ctx context.Context, orderID uuid.UUID) (sale.Order, error)
+	Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, error)
 }
 
 // Holds are the claims on seats.
@@ -90,13 +91,16 @@ type server struct {
 	Deps
 	life   context.Context // of the followers; ends when the service does
 	sales  *sales
-	orders *waiters
+	orders *batch.Group[uuid.UUID, sale.Order] // looks orders up, those of many requests at once
+	told   *waiters
 }
+
+var lookups = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 16 << 10, Timeout: 5 * time.Second}
 
 // Run serves until ctx ends, then finishes the requests under way.
 func Run(ctx context.Context, d Deps) error {
 	g, life := errgroup.WithContext(ctx)
-	s := &server{Deps: d, life: life, orders: newWaiters()}
+	s := &server{Deps: d, life: life, orders: batch.New(lookups, d.Catalog.Orders), told: newWaiters()}
 	s.sales = newSales(s)
 	g.Go(func() error { return s.sales.follow(life) })
 	context.AfterFunc(life, func() { d.Ready.Store(false) })
@@ -110,15 +114,17 @@ func (s *server) routes() *fiber.App {
 		BodyLimit: maxBody, ReadBufferSize: maxHeader, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		Immutable: true, // what a handler reads may outlive it: in a chunk, in a log
 	})
-	app.Use(problem.RequestID, deadline)
+	app.Use(problem.RequestID)
 	v1 := app.Group("/v1")
+	// The line's own calls bound themselves, and are too many to be given a timer each.
+	v1.Post("/queue/:event/join", s.postJoin)
+	v1.Get("/queue/:event/position", s.getPosition)
+	v1.Get("/queue/:event", s.getQueue)
+	app.Use(deadline)
 	v1.Get("/events", s.listEvents)
 	v1.Get("/events/:event", s.getEvent)
 	v1.Get("/events/:event/seats", s.getSeats)
 	v1.Post("/events/:event/holds", s.postHold)
-	v1.Post("/queue/:event/join", s.postJoin)
-	v1.Get("/queue/:event/position", s.getPosition)
-	v1.Get("/queue/:event", s.getQueue)
 	v1.Delete("/holds/:hold", s.deleteHold)
 	v1.Post("/holds/:hold/checkout", s.postCheckout)
 	v1.Get("/orders/:order", s.getOrder)

@@ -16,6 +16,7 @@ import (
 type Config struct {
 	MaxItems    int           // items in one write
 	MaxInFlight int           // writes at once
+	Enough      int           // items for which a write begins beside others; with fewer it waits for those to end
 	MaxQueue    int           // items that wait; over it Do refuses with Unavailable
 	Timeout     time.Duration // of one write; it does not end with a caller's context
 }
@@ -29,19 +30,20 @@ type Group[In, Out any] struct {
 	queue    []*call[In, Out]
 	inFlight int
 	idle     sync.WaitGroup
+	calls    sync.Pool // of calls whose result has been taken
 }
 
 type call[In, Out any] struct {
 	item In
 	out  Out
 	err  error
-	done chan struct{}
+	done chan struct{} // one result; it has room for it, so that a write waits for nobody
 }
 
 // New makes a group. write gets between 1 and MaxItems items and returns a result for each, in their order, or
 // one error for all.
 func New[In, Out any](cfg Config, write func(ctx context.Context, items []In) ([]Out, error)) *Group[In, Out] {
-	if cfg.MaxItems < 1 || cfg.MaxInFlight < 1 || cfg.MaxQueue < cfg.MaxItems || cfg.Timeout <= 0 {
+	if cfg.MaxItems < 1 || cfg.MaxInFlight < 1 || cfg.Enough < 0 || cfg.Enough > cfg.MaxItems || cfg.MaxQueue < cfg.MaxItems || cfg.Timeout <= 0 {
 		panic(fmt.Sprintf("batch.New: %+v makes no sense", cfg))
 	}
 	return &Group[In, Out]{cfg: cfg, write: write}
@@ -49,7 +51,11 @@ func New[In, Out any](cfg Config, write func(ctx context.Context, items []In) ([
 
 // Do hands item to the next write and waits for its result. When ctx ends first, the item may still be written.
 func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
-	c := &call[In, Out]{item: item, done: make(chan struct{})}
+	c, ok := g.calls.Get().(*call[In, Out])
+	if !ok {
+		c = &call[In, Out]{done: make(chan struct{}, 1)}
+	}
+	c.item = item
 	g.mu.Lock()
 	if len(g.queue) >= g.cfg.MaxQueue {
 		g.mu.Unlock()
@@ -61,7 +67,10 @@ func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 	g.mu.Unlock()
 	select {
 	case <-c.done:
-		return c.out, c.err
+		out, err := c.out, c.err
+		*c = call[In, Out]{done: c.done}
+		g.calls.Put(c)
+		return out, err
 	case <-ctx.Done():
 		var none Out
 		return none, ctx.Err()
@@ -73,7 +82,7 @@ func (g *Group[In, Out]) Wait() { g.idle.Wait() }
 
 // startLocked begins a write when there is something to write and a free slot.
 func (g *Group[In, Out]) startLocked() {
-	if g.inFlight >= g.cfg.MaxInFlight || len(g.queue) == 0 {
+	if len(g.queue) == 0 || g.inFlight >= g.cfg.MaxInFlight || g.inFlight > 0 && len(g.queue) < g.cfg.Enough {
 		return
 	}
 	n := min(len(g.queue), g.cfg.MaxItems)
@@ -107,7 +116,7 @@ func (g *Group[In, Out]) flush(calls []*call[In, Out]) {
 		} else {
 			c.out = outs[i]
 		}
-		close(c.done)
+		c.done <- struct{}{}
 	}
 }
 

@@ -141,6 +141,40 @@ func TestGroup_MaxInFlight(t *testing.T) {
 	g.Wait()
 }
 
+// With fewer than Enough, a write waits for those in flight to end; nothing in flight, it begins at once.
+func TestGroup_Enough(t *testing.T) {
+	t.Parallel()
+	w := newGated()
+	g := batch.New(batch.Config{MaxItems: 10, MaxInFlight: 4, Enough: 3, MaxQueue: 100, Timeout: generous}, w.write)
+	c := &crowd{g: g}
+	c.in(t, 1)
+	if got := <-w.started; !slices.Equal(got, []int{1}) {
+		t.Fatalf("the first write got %v", got)
+	}
+	c.in(t, 2)
+	c.in(t, 3)
+	if len(w.started) != 0 {
+		t.Fatal("a small write began beside another")
+	}
+	c.in(t, 4)
+	if got := <-w.started; !slices.Equal(got, []int{2, 3, 4}) {
+		t.Fatalf("the second write got %v", got)
+	}
+	c.in(t, 5)
+	w.release <- nil
+	select {
+	case got := <-w.started:
+		t.Fatalf("%v began beside another", got)
+	case <-time.After(20 * time.Millisecond):
+	}
+	w.release <- nil
+	if got := <-w.started; !slices.Equal(got, []int{5}) {
+		t.Fatalf("the last write got %v", got)
+	}
+	w.release <- nil
+	g.Wait()
+}
+
 func TestGroup_AFullQueueRefuses(t *testing.T) {
 	t.Parallel()
 	w := newGated()
@@ -295,7 +329,7 @@ func TestNew_RefusesNonsense(t *testing.T) {
 	good := batch.Config{MaxItems: 2, MaxInFlight: 1, MaxQueue: 2, Timeout: 1}
 	for name, alter := range map[string]func(c *batch.Config){
 		"no items": func(c *batch.Config) { c.MaxItems = 0 }, "nothing in flight": func(c *batch.Config) { c.MaxInFlight = 0 },
-		"a queue below a batch": func(c *batch.Config) { c.MaxQueue = 1 }, "no time": func(c *batch.Config) { c.Timeout = 0 },
+		"more than a batch is enough": func(c *batch.Config) { c.Enough = 3 }, "a queue below a batch": func(c *batch.Config) { c.MaxQueue = 1 }, "no time": func(c *batch.Config) { c.Timeout = 0 },
 	} {
 		cfg := good
 		alter(&cfg)

@@ -138,7 +138,7 @@ func (p *path) buy(ctx context.Context, c *conn, seats []string) error {
 		if line.Pass != "" {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 	proof := "Authorization: Bearer " + line.Pass + "\r\nOnsale-Session: " + session + "\r\n"
 	var hold struct {

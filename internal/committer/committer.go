@@ -19,7 +19,7 @@ import (
 // Ledger sells seats, each once.
 type Ledger interface {
 	CommitOrders(ctx context.Context, all []events.Payment, blocked [][]string) ([]sale.Committed, error)
-	Order(ctx context.Context, orderID uuid.UUID) (sale.Order, error)
+	Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, error)
 }
 
 // Holds are the seats' holders and sold marks in Redis.
@@ -48,12 +48,14 @@ var group = batch.Config{MaxItems: 256, MaxInFlight: 1, MaxQueue: 8192, Timeout:
 type committer struct {
 	Deps
 	commits *batch.Group[events.Payment, sale.Committed]
+	orders  *batch.Group[uuid.UUID, sale.Order]
 }
 
 // Run works until ctx ends and what was under way is finished.
 func Run(ctx context.Context, d Deps) error {
 	c := &committer{Deps: d}
 	c.commits = batch.New(group, c.commit)
+	c.orders = batch.New(group, d.Ledger.Orders)
 	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	relayed := make(chan struct{})
 	go func() {
@@ -114,7 +116,7 @@ func (c *committer) markSold(ctx context.Context, o events.Order) error {
 	if err := c.Holds.MarkSold(ctx, o.EventID, o.HoldID, o.OrderID, o.Seats); err != nil {
 		return err
 	}
-	now, err := c.Ledger.Order(ctx, o.OrderID)
+	now, err := c.orders.Do(ctx, o.OrderID)
 	if err != nil {
 		return err
 	}

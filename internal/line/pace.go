@@ -34,7 +34,7 @@ func Next(last *events.Admission, prev []byte, eventID string, want Control, joi
 	if last == nil {
 		return next, true
 	}
-	next.N, next.Serving, next.PacedTo, next.Prev = last.N+1, last.Serving, last.PacedTo, hash(prev)
+	next.N, next.Serving, next.PacedTo, next.Prev = last.N+1, last.Serving, last.PacedTo, digest(prev)
 	next.Reason = reason(last, next)
 	if last.State == sale.Closed {
 		return next, false
@@ -85,14 +85,14 @@ func reason(last *events.Admission, next events.Admission) string {
 	return ""
 }
 
-func hash(record []byte) string {
+func digest(record []byte) string {
 	sum := sha256.Sum256(record)
 	return hex.EncodeToString(sum[:])
 }
 
 // Follows says whether a record continues the log after prev, as written: its number, its event and its hash.
 func Follows(prev []byte, last, next events.Admission) bool {
-	return next.N == last.N+1 && next.EventID == last.EventID && next.Prev == hash(prev) && next.Serving >= last.Serving
+	return next.N == last.N+1 && next.EventID == last.EventID && next.Prev == digest(prev) && next.Serving >= last.Serving
 }
 
 // span is the time in which so many fans are admitted, rounded up to a nanosecond: rounded down, a line of many

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
+	"sync"
 
 	"onsale/internal/sale"
 )
@@ -33,13 +35,14 @@ const (
 var ErrBadTicket = sale.Errorf(sale.Unauthorized, "bad_ticket", "the ticket is missing, altered or of another line")
 
 // Tickets signs and verifies. The event is part of what is signed but not of what is sent: the URL names it.
-type Tickets struct{ key []byte }
+type Tickets struct{ macs *sync.Pool } // of HMACs with the key, which are dearer to make than to use
 
 // NewTickets derives the signing key from the deployment's secret, of at least 32 bytes.
 func NewTickets(secret []byte) Tickets {
 	m := hmac.New(sha256.New, secret)
 	m.Write([]byte("onsale ticket v1"))
-	return Tickets{key: m.Sum(nil)}
+	key := m.Sum(nil)
+	return Tickets{macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
 // Sign writes a ticket: base64url of version, epoch, sequence, index and session, then 16 bytes of
@@ -51,7 +54,7 @@ func (k Tickets) Sign(eventID string, t Ticket) string {
 	b = binary.BigEndian.AppendUint64(b, t.Sequence)
 	b = binary.BigEndian.AppendUint32(b, t.Index)
 	b = append(b, t.Session[:]...)
-	b = append(b, k.mac(eventID, b)...)
+	b = k.appendMAC(b, eventID, b)
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
@@ -64,7 +67,7 @@ func (k Tickets) Verify(eventID, ticket string) (Ticket, error) {
 	if err != nil || len(b) != ticketBody+ticketMAC || b[0] != ticketVersion {
 		return Ticket{}, ErrBadTicket
 	}
-	if !hmac.Equal(b[ticketBody:], k.mac(eventID, b[:ticketBody])) {
+	if !hmac.Equal(b[ticketBody:], k.appendMAC(nil, eventID, b[:ticketBody])) {
 		return Ticket{}, ErrBadTicket
 	}
 	return Ticket{
@@ -75,10 +78,12 @@ func (k Tickets) Verify(eventID, ticket string) (Ticket, error) {
 	}, nil
 }
 
-func (k Tickets) mac(eventID string, body []byte) []byte {
-	m := hmac.New(sha256.New, k.key)
+func (k Tickets) appendMAC(to []byte, eventID string, body []byte) []byte {
+	m := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(m)
+	m.Reset()
 	m.Write([]byte(eventID))
 	m.Write([]byte{0})
 	m.Write(body)
-	return m.Sum(nil)[:ticketMAC]
+	return m.Sum(to)[:len(to)+ticketMAC]
 }

@@ -52,7 +52,7 @@ func (w *worker) webhook(ctx context.Context, m events.Message) error {
 // decides says whether an event can change what is known of an attempt.
 func decides(eventType string) bool {
 	switch eventType {
-	case "payment_intent.amount_capturable_updated", "payment_intent.payment_failed", "payment_intent.canceled", "payment_intent.succeeded":
+	case "payment_intent.amount_capturable_updated", "payment_intent.payment_failed", "payment_intent.canceled":
 		return true
 	}
 	return false

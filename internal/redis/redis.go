@@ -32,6 +32,9 @@ type Client struct {
 // for a Redis that is away should learn it soon.
 const dials = 1
 
+// protocol is RESP2: nothing here needs what RESP3 pushes, and looking for pushes costs at every answer.
+const protocol = 2
+
 // Open prepares a client; the connection is made when it is first used. A URL with addr parameters
 // (redis://a:6379?addr=b:6379) names a cluster's nodes.
 func Open(redisURL string) (*Client, error) {
@@ -45,14 +48,14 @@ func Open(redisURL string) (*Client, error) {
 		if err != nil {
 			return nil, errors.New("open redis: not a URL of a Redis cluster")
 		}
-		opt.DialerRetries = dials
+		opt.DialerRetries, opt.Protocol = dials, protocol
 		c.c = redis.NewClusterClient(opt)
 	} else {
 		opt, err := redis.ParseURL(redisURL)
 		if err != nil {
 			return nil, errors.New("open redis: not a Redis URL")
 		}
-		opt.PoolSize, opt.DialerRetries = 64, dials
+		opt.PoolSize, opt.DialerRetries, opt.Protocol = 64, dials, protocol
 		c.c = redis.NewClient(opt)
 	}
 	for name, s := range map[string]**redis.Script{

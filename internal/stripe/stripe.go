@@ -137,9 +137,10 @@ func (c *Client) Find(ctx context.Context, attempt uuid.UUID, since time.Time) (
 	return found, ok, err
 }
 
-// WebhookEvents are the types that a webhook endpoint must be enabled for; others have nothing to add.
+// WebhookEvents are the types that a webhook endpoint must be enabled for; others have nothing to add: what was
+// captured is known from the answer to the capture.
 func WebhookEvents() []string {
-	return []string{"payment_intent.amount_capturable_updated", "payment_intent.payment_failed", "payment_intent.canceled", "payment_intent.succeeded"}
+	return []string{"payment_intent.amount_capturable_updated", "payment_intent.payment_failed", "payment_intent.canceled"}
 }
 
 // Verify checks a webhook's signature over the raw body and its age (five minutes), and reads what it is about.

@@ -18,12 +18,14 @@ end
 local out = {}
 for i = 1, #KEYS do
   local field, place = ARGV[2 * i - 1], ARGV[2 * i]
-  local known = redis.call('HGET', KEYS[i], field)
-  if known and not before(place, known) then
-    out[i] = known
-  else
-    redis.call('HSET', KEYS[i], field, place)
-    out[i] = place
+  out[i] = place
+  if redis.call('HSETNX', KEYS[i], field, place) == 0 then
+    local known = redis.call('HGET', KEYS[i], field)
+    if before(place, known) then
+      redis.call('HSET', KEYS[i], field, place)
+    else
+      out[i] = known
+    end
   end
 end
 return out

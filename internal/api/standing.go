@@ -1,0 +1,69 @@
+package api
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"onsale/internal/line"
+)
+
+// standing is the answer to a join and to a poll. It is written by hand, and not by a JSON writer, because it is
+// by far the most frequent one.
+type standing struct {
+	line.Standing
+	ticket        string // to a join
+	pass          string // to a poll of one who is admitted
+	passExpiresAt time.Time
+}
+
+func (a standing) send(c *fiber.Ctx) error {
+	var room [512]byte
+	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+	c.Response().SetBody(a.appendJSON(room[:0]))
+	return nil
+}
+
+// appendJSON appends
+// {ticket?, state, position, eta, eta_low, eta_high, poll_after_ms, reason?, pass?, pass_expires_at?}:
+// position from 1, times in seconds, null where unknown.
+func (a standing) appendJSON(b []byte) []byte {
+	b = append(b, '{')
+	if a.ticket != "" {
+		b = append(append(append(b, `"ticket":"`...), a.ticket...), `",`...)
+	}
+	b = append(append(append(b, `"state":"`...), a.State...), `","position":`...)
+	if a.Position == nil {
+		b = append(b, "null"...)
+	} else {
+		b = strconv.AppendUint(b, *a.Position, 10)
+	}
+	for _, key := range [...]string{`,"eta":`, `,"eta_low":`, `,"eta_high":`} {
+		b = append(b, key...)
+		if a.ETA == nil {
+			b = append(b, "null"...)
+		} else {
+			b = strconv.AppendInt(b, *a.ETA, 10)
+		}
+	}
+	b = strconv.AppendInt(append(b, `,"poll_after_ms":`...), a.PollIn.Milliseconds(), 10)
+	if a.Reason != "" {
+		b = append(append(b, `,"reason":`...), quoted(a.Reason)...)
+	}
+	if a.pass != "" {
+		b = append(append(append(b, `,"pass":"`...), a.pass...), `","pass_expires_at":"`...)
+		b = append(a.passExpiresAt.AppendFormat(b, time.RFC3339Nano), '"')
+	}
+	return append(b, '}')
+}
+
+// quoted is a JSON string. States, tickets and passes need no escapes; a reason is an operator's words.
+func quoted(s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return []byte(`""`) // a string always encodes
+	}
+	return b
+}
