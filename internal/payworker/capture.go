@@ -26,30 +26,47 @@ func (w *worker) order(ctx context.Context, m events.Message) error {
 	return w.cancel(ctx, a, o.IntentID, o.Reason, m.Delivered)
 }
 
+// captureTries is how often Stripe is asked for the money of a confirmed order that it refuses, over a minute or
+// more, before the order is given up.
+const captureTries = 8
+
+// capture takes the money of a confirmed order. Where that can't be had, the order is voided: its authorization
+// has ended, or Stripe goes on refusing, and then it is given back first.
 func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, try int) error {
 	if a.State == sale.Captured {
 		return nil
 	}
-	i, err := w.Till.Capture(ctx, a.ID, o.IntentID, try)
-	if sale.KindOf(err) == sale.Conflict {
-		i, err = w.Gateway.Retrieve(ctx, o.IntentID)
+	i, refused := w.Till.Capture(ctx, a.ID, o.IntentID, try)
+	if kind := sale.KindOf(refused); refused != nil && kind != sale.Conflict && kind != sale.Invalid {
+		return refused // what became of it is not known
 	}
-	if err != nil {
-		return err
-	}
-	switch i.Status {
-	case sale.IntentSucceeded:
-		_, err = w.captured.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID})
-		return err
-	case sale.IntentCanceled:
-		// The authorization is gone for good: it expired, or was canceled elsewhere.
-		voided, err := w.Endings.VoidOrder(ctx, o, "authorization_"+string(i.Status))
-		if err == nil && voided {
-			w.Log.Error("order voided: its authorization is gone", "order_id", o.OrderID, "attempt_id", a.ID)
+	if i.Status != sale.IntentSucceeded {
+		var err error
+		if i, err = w.Gateway.Retrieve(ctx, o.IntentID); err != nil {
+			return err
 		}
+	}
+	switch {
+	case i.Status == sale.IntentSucceeded:
+		_, err := w.captured.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID})
+		return err
+	case i.Status == sale.IntentCanceled:
+		return w.void(ctx, o, "authorization_canceled")
+	case try < captureTries:
+		return sale.Errorf(sale.Unavailable, "capture_pending", "the intent of a confirmed order is %s", i.Status).Because(refused)
+	}
+	if err := w.letGo(ctx, a, o.IntentID, try); err != nil {
 		return err
 	}
-	return sale.Errorf(sale.Unavailable, "capture_pending", "the intent of a confirmed order is %s", i.Status)
+	return w.void(ctx, o, "capture_refused")
+}
+
+func (w *worker) void(ctx context.Context, o events.Order, reason string) error {
+	voided, err := w.Endings.VoidOrder(ctx, o, reason)
+	if err == nil && voided {
+		w.Log.Error("order voided", "order_id", o.OrderID, "attempt_id", o.AttemptID, "reason", reason)
+	}
+	return err
 }
 
 // cancel gives an authorization back, and records it once it is certain.

@@ -102,6 +102,14 @@ func serverError() *apiError {
 	}}
 }
 
+// expired refuses a capture whose authorization the bank has let go.
+func expired() *apiError {
+	const code = "charge_expired_for_capture"
+	return &apiError{status: http.StatusPaymentRequired, failure: failure{
+		Type: typeCard, Code: code, DocURL: docURL(code), Message: "The charge cannot be captured as the authorization has expired.",
+	}}
+}
+
 func unknownURL(r *http.Request) *apiError {
 	return &apiError{status: http.StatusNotFound, failure: failure{
 		Type:    typeInvalid,

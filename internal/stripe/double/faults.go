@@ -23,6 +23,7 @@ type Faults struct {
 	RateLimitShare        float64 `json:"rate_limit_share"`        // answered 429 without effect
 	ErrorShare            float64 `json:"error_share"`             // answered 500 without effect; the key keeps the 500
 	TimeoutAfterShare     float64 `json:"timeout_after_share"`     // takes effect, then the connection is cut
+	CaptureRefuseShare    float64 `json:"capture_refuse_share"`    // captures answered 402, the authorization having expired at the bank
 	WebhookDuplicateShare float64 `json:"webhook_duplicate_share"` // events sent twice
 	WebhookReorder        bool    `json:"webhook_reorder"`         // hold events back up to 200 ms and shuffle them
 	WebhookDelayMS        int     `json:"webhook_delay_ms"`        // before the first attempt at each event
@@ -69,6 +70,7 @@ func (f *Faults) shares() []named[float64] {
 		{"rate_limit_share", &f.RateLimitShare},
 		{"error_share", &f.ErrorShare},
 		{"timeout_after_share", &f.TimeoutAfterShare},
+		{"capture_refuse_share", &f.CaptureRefuseShare},
 		{"webhook_duplicate_share", &f.WebhookDuplicateShare},
 	}
 }

@@ -157,6 +157,8 @@ func (d *Double) servePost(c *call, parse parser) {
 	}
 	if d.dice.hit(faults.ErrorShare) {
 		run = func(*tx) (json.RawMessage, *apiError) { return nil, serverError() }
+	} else if strings.HasSuffix(c.r.URL.Path, "/capture") && d.dice.hit(faults.CaptureRefuseShare) {
+		run = func(*tx) (json.RawMessage, *apiError) { return nil, expired() }
 	}
 	status, body := d.commit(&tx{request: c.request, key: key}, rec, run)
 	if d.dice.hit(faults.TimeoutAfterShare) {

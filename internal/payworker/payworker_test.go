@@ -1,0 +1,287 @@
+package payworker_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"onsale/events"
+	"onsale/internal/payworker"
+	"onsale/internal/sale"
+	"onsale/internal/stripe"
+	"onsale/internal/stripe/double"
+	"onsale/internal/testenv"
+	"onsale/store"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+const (
+	show = "show"
+	key  = "sk_test_payworker"
+)
+
+// rig is a worker on a real Postgres and a double of Stripe, given its messages by hand.
+type rig struct {
+	*testing.T
+	store   *store.Store
+	double  *double.Double
+	stripe  *stripe.Client
+	handler map[string]events.Handler // by stream
+}
+
+func setup(t *testing.T) *rig {
+	t.Helper()
+	s, err := store.Open(t.Context(), testenv.Postgres(t, store.Migrate), 4, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	e := sale.Event{ID: show, Name: "A show", Currency: "eur", Rate: 1, Rules: sale.Rules{MaxSeatsPerHold: 6, HoldTTL: time.Minute, PaymentWindow: time.Minute}}
+	seats := []sale.Seat{{ID: "A-1", Zone: "A", Row: "1", Number: "1", Category: "front", Price: 4200}, {ID: "A-2", Zone: "A", Row: "1", Number: "2", Category: "front", Price: 4200}}
+	if err := s.CreateEvent(t.Context(), e, seats); err != nil {
+		t.Fatal(err)
+	}
+	d, err := double.New(double.Config{SecretKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := stripe.New(stripe.Config{SecretKey: key, APIURL: "http://" + ln.Addr().String(), Timeout: 5 * time.Second})
+	r := &rig{T: t, store: s, double: d, stripe: gateway, handler: map[string]events.Handler{}}
+	ctx, stop := context.WithCancel(context.Background())
+	var mu sync.Mutex
+	var ready, ended sync.WaitGroup
+	given := func(stream string) events.Consume {
+		ready.Add(1)
+		return func(ctx context.Context, handle events.Handler) error {
+			mu.Lock()
+			r.handler[stream] = handle
+			mu.Unlock()
+			ready.Done()
+			<-ctx.Done()
+			return nil
+		}
+	}
+	deps := payworker.Deps{
+		Checkouts: given(events.Checkouts), Orders: given(events.Orders), Webhooks: given(events.Stripe),
+		Attempts: s, Authorizations: s, Endings: s, Gateway: gateway, Till: gateway,
+		Relay: func(ctx context.Context) { <-ctx.Done() }, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	}
+	var errs [2]error
+	ended.Go(func() { errs[0] = d.Run(ctx, ln) })
+	ended.Go(func() { errs[1] = payworker.Run(ctx, deps) })
+	t.Cleanup(func() {
+		stop()
+		ended.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Error(err)
+		}
+	})
+	ready.Wait()
+	return r
+}
+
+// give hands a message to the worker as its n-th delivery.
+func (r *rig) give(stream string, data []byte, n int) error {
+	return r.handler[stream](r.Context(), events.Message{Stream: stream, Data: data, Delivered: n})
+}
+
+func command(method string) events.CheckoutRequested {
+	session := sale.HashSession(show, uuid.NewString())
+	c := events.CheckoutRequested{
+		V: events.Version, OrderID: sale.OrderID(show, session, "1"), EventID: show, Session: session, HoldID: uuid.New(),
+		Seats: []string{"A-1", "A-2"}, Amount: 8400, Currency: "eur", PaymentMethod: method,
+	}
+	hash := sale.RequestHash(c.HoldID, method)
+	c.RequestHash = hash[:]
+	return c
+}
+
+// sold pays for the seats and commits the order: what is left is to capture it.
+func (r *rig) sold() events.Order {
+	r.Helper()
+	c := command("pm_card_visa")
+	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+		r.Fatal(err)
+	}
+	a := r.attempt(c.OrderID)
+	done, err := r.store.CommitOrders(r.Context(), []events.Payment{{
+		V: events.Version, Outcome: events.PaymentAuthorized, AttemptID: a.ID, OrderID: c.OrderID, EventID: show, HoldID: c.HoldID,
+		Seats: c.Seats, IntentID: a.IntentID, Amount: c.Amount, Currency: c.Currency,
+	}}, make([][]string, 1))
+	if err != nil || done[0].Status != sale.Confirmed {
+		r.Fatalf("commit: %+v, %v", done, err)
+	}
+	return events.Order{
+		V: events.Version, Outcome: events.OrderConfirmed, OrderID: c.OrderID, EventID: show, HoldID: c.HoldID, Seats: c.Seats,
+		AttemptID: a.ID, IntentID: a.IntentID, Amount: c.Amount, Currency: c.Currency,
+	}
+}
+
+func (r *rig) attempt(order uuid.UUID) sale.Attempt {
+	r.Helper()
+	all, err := r.store.Attempts(r.Context(), []uuid.UUID{sale.AttemptID(order, 1)})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return all[0]
+}
+
+// stands checks how an order, its attempt and its intent stand.
+func (r *rig) stands(order uuid.UUID, status sale.OrderStatus, state sale.AttemptState, intent sale.IntentStatus) {
+	r.Helper()
+	orders, err := r.store.Orders(r.Context(), []uuid.UUID{order})
+	if err != nil {
+		r.Fatal(err)
+	}
+	a := r.attempt(order)
+	i, err := r.stripe.Retrieve(r.Context(), a.IntentID)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if orders[0].Status != status || a.State != state || i.Status != intent {
+		r.Errorf("order %s, attempt %s, intent %s; want %s, %s, %s", orders[0].Status, a.State, i.Status, status, state, intent)
+	}
+}
+
+func TestTheSameCheckoutIsPaidOnce(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa")
+	for n := range 3 {
+		if err := r.give(events.Checkouts, events.Encode(c), n+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	intents := 0
+	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { intents++; return true }); err != nil || intents != 1 {
+		t.Errorf("%d intents, %v", intents, err)
+	}
+	r.stands(c.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
+}
+
+// Stripe repeats a stored failure for a day to whoever asks under its key: the next delivery asks under another.
+func TestCaptureSurvivesAStoredFailure(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.sold()
+	r.double.SetFaults(double.Faults{ErrorShare: 1})
+	if err := r.give(events.Orders, events.Encode(o), 1); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("while Stripe fails: %v", err)
+	}
+	r.double.SetFaults(double.Faults{})
+	if err := r.give(events.Orders, events.Encode(o), 1); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("under the old key Stripe repeats the failure, and this test tests nothing: %v", err)
+	}
+	if err := r.give(events.Orders, events.Encode(o), 2); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(o.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
+	if err := r.give(events.Orders, events.Encode(o), 3); err != nil {
+		t.Error("again:", err)
+	}
+}
+
+func TestCaptureThatTookEffectIsFound(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.sold()
+	r.double.SetFaults(double.Faults{TimeoutAfterShare: 1})
+	if err := r.give(events.Orders, events.Encode(o), 1); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("while the answers are lost: %v", err)
+	}
+	r.double.SetFaults(double.Faults{})
+	if err := r.give(events.Orders, events.Encode(o), 2); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(o.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
+}
+
+// The money of a confirmed order can't be had: the authorization is given back, and the seats.
+func TestCaptureThatIsRefusedForGoodVoidsTheOrder(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.sold()
+	r.double.SetFaults(double.Faults{CaptureRefuseShare: 1})
+	tries := 1
+	for ; ; tries++ {
+		err := r.give(events.Orders, events.Encode(o), tries)
+		if err == nil {
+			break
+		}
+		if sale.KindOf(err) != sale.Unavailable || tries > 100 {
+			t.Fatalf("delivery %d: %v", tries, err)
+		}
+	}
+	if tries < 3 {
+		t.Errorf("it was given up after %d tries", tries)
+	}
+	r.stands(o.OrderID, sale.Voided, sale.Canceled, sale.IntentCanceled)
+	next := r.sold() // the same seats
+	r.double.SetFaults(double.Faults{})
+	if err := r.give(events.Orders, events.Encode(next), 1); err != nil {
+		t.Error(err)
+	}
+	r.stands(next.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
+}
+
+func TestAuthorizationThatIsGoneVoidsTheOrder(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.sold()
+	if _, err := r.stripe.Cancel(t.Context(), o.AttemptID, o.IntentID, 99); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.give(events.Orders, events.Encode(o), 1); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(o.OrderID, sale.Voided, sale.Canceled, sale.IntentCanceled)
+}
+
+func TestLoserIsNotCharged(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa")
+	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+		t.Fatal(err)
+	}
+	a := r.attempt(c.OrderID)
+	o := events.Order{V: events.Version, Outcome: events.OrderRejected, OrderID: c.OrderID, EventID: show, HoldID: c.HoldID, Seats: c.Seats,
+		AttemptID: a.ID, IntentID: a.IntentID, Amount: c.Amount, Currency: c.Currency, Reason: "seats_sold"}
+	r.double.SetFaults(double.Faults{ErrorShare: 1})
+	if err := r.give(events.Orders, events.Encode(o), 1); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("while Stripe fails: %v", err)
+	}
+	r.double.SetFaults(double.Faults{})
+	for n := 2; n < 4; n++ {
+		if err := r.give(events.Orders, events.Encode(o), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := r.attempt(c.OrderID); a.State != sale.Canceled {
+		t.Errorf("the attempt is %s", a.State)
+	}
+	if i, err := r.stripe.Retrieve(t.Context(), a.IntentID); err != nil || i.Status != sale.IntentCanceled || i.Captured != 0 {
+		t.Errorf("the intent is %+v, %v", i, err)
+	}
+}
+
+func TestDeclinedCard(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa_chargeDeclined")
+	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(c.OrderID, sale.PaymentFailed, sale.Declined, sale.IntentRequiresPaymentMethod)
+}
