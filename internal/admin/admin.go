@@ -53,7 +53,7 @@ func Mount(app fiber.Router, d Deps) {
 }
 
 func (d Deps) authorize(c *fiber.Ctx) error {
-	_, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	token := problem.Bearer(c)
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(d.Token))
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return sale.Errorf(sale.Unauthorized, "bad_admin_token", "the operator's token is missing or wrong")

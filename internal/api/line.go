@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -39,7 +38,7 @@ func (s *sales) join(ctx context.Context, o *onSale, sessions []sale.SessionHash
 	has := make([]bool, len(sessions))
 	lap := laps("recall")
 	recall, cancel := context.WithTimeout(ctx, memoryLimit)
-	known, err := s.Places.Recall(recall, o.event.ID, sessions)
+	known, err := s.Places.Recall(recall, o.event.ID, o.epoch, sessions)
 	cancel()
 	if err != nil {
 		placesFailed.Inc()
@@ -72,7 +71,6 @@ func (s *sales) join(ctx context.Context, o *onSale, sessions []sale.SessionHash
 		}
 	}
 	for i := range tickets {
-		tickets[i].Epoch = o.epoch
 		sequence = max(sequence, tickets[i].Sequence)
 	}
 	lap("follow")
@@ -109,7 +107,7 @@ func (s *sales) publishChunk(ctx context.Context, o *onSale, chunk []sale.Sessio
 func (s *sales) remember(ctx context.Context, o *onSale, sequence uint64, chunk []sale.SessionHash) []line.Ticket {
 	tickets := make([]line.Ticket, len(chunk))
 	for i, session := range chunk {
-		tickets[i] = line.Ticket{Sequence: sequence, Index: uint32(i), Session: session}
+		tickets[i] = line.Ticket{Epoch: o.epoch, Sequence: sequence, Index: uint32(i), Session: session}
 	}
 	bounded, cancel := context.WithTimeout(ctx, memoryLimit)
 	defer cancel()
@@ -173,7 +171,7 @@ func (s *server) getPosition(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	t, err := s.Tickets.Verify(o.event.ID, bearer(c))
+	t, err := s.Tickets.Verify(o.event.ID, problem.Bearer(c))
 	if err != nil {
 		return err
 	}
@@ -217,22 +215,13 @@ func (s *server) getQueue(c *fiber.Ctx) error {
 	})
 }
 
-// bearer is the token of the Authorization header, "" for none.
-func bearer(c *fiber.Ctx) string {
-	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return token
-}
-
 // sessionHeader proves the session where there is no body to hold it.
 const sessionHeader = "Onsale-Session"
 
 // inside checks the pass of a call: that it verifies, and that the caller has the session it was given to.
 // eventID "" takes the event of the pass.
 func (s *server) inside(c *fiber.Ctx, eventID, session string) (*onSale, sale.SessionHash, error) {
-	claims, err := s.Passes.Verify(bearer(c))
+	claims, err := s.Passes.Verify(problem.Bearer(c))
 	if err != nil {
 		return nil, sale.SessionHash{}, err
 	}

@@ -54,7 +54,7 @@ type Memory interface {
 
 // Places are the places that sessions have in a line.
 type Places interface {
-	Recall(ctx context.Context, eventID string, sessions []sale.SessionHash) ([]*line.Ticket, error)
+	Recall(ctx context.Context, eventID string, epoch uint64, sessions []sale.SessionHash) ([]*line.Ticket, error)
 	Remember(ctx context.Context, eventID string, tickets []line.Ticket) ([]line.Ticket, error)
 }
 

@@ -54,6 +54,10 @@ type platform struct {
 	redis *redis.Client // nil for services without
 	ready atomic.Bool
 	log   *slog.Logger
+
+	// servesAlone: a node whose stores are away still answers from memory whoever waits in line. Were it taken
+	// out of service, and every other node with it, nobody would be answered at all.
+	servesAlone bool
 }
 
 // connect opens a service's connections and makes the streams that are missing. Postgres must have its schema.
@@ -96,16 +100,16 @@ func (p *platform) close() {
 	}
 }
 
-// check says whether the service can do its work now.
-func (p *platform) check(ctx context.Context) error {
+// check says whether the service can do its work now, and what it can't reach.
+func (p *platform) check(ctx context.Context) (ready bool, away error) {
 	if !p.ready.Load() {
-		return errors.New("still starting")
+		return false, errors.New("still starting")
 	}
-	err := errors.Join(p.nats.Check(ctx), p.store.Check(ctx))
+	away = errors.Join(p.nats.Check(ctx), p.store.Check(ctx))
 	if p.redis != nil {
-		err = errors.Join(err, p.redis.Check(ctx))
+		away = errors.Join(away, p.redis.Check(ctx))
 	}
-	return err
+	return away == nil || p.servesAlone, away
 }
 
 // adminBody bounds a body on the operations listener: seating plans are large.
@@ -127,10 +131,16 @@ func (p *platform) serveOps(ctx context.Context, listen string, extra func(fiber
 	app.Get("/readyz", func(c *fiber.Ctx) error {
 		bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
-		if err := p.check(bounded); err != nil {
-			return c.Status(fiber.StatusServiceUnavailable).SendString("not ready: " + strings.ReplaceAll(err.Error(), "\n", "; ") + "\n")
+		ready, away := p.check(bounded)
+		said := "ready"
+		if !ready {
+			c.Status(fiber.StatusServiceUnavailable)
+			said = "not ready"
 		}
-		return c.SendString("ready\n")
+		if away != nil {
+			said += ": " + strings.ReplaceAll(away.Error(), "\n", "; ")
+		}
+		return c.SendString(said + "\n")
 	})
 	app.Get("/metrics", adaptor.HTTPHandler(promhttp.Handler()))
 	if extra != nil {

@@ -41,6 +41,7 @@ func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) err
 		return err
 	}
 	defer p.close()
+	p.servesAlone = true
 	if ln == nil {
 		if ln, err = net.Listen("tcp", cfg.Listen); err != nil {
 			return fmt.Errorf("open the listener: %w", err)

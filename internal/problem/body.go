@@ -132,3 +132,12 @@ func decoded(t reflect.Type) reflect.Type {
 	}
 	return t
 }
+
+// Bearer is the token of the Authorization header, "" for none.
+func Bearer(c *fiber.Ctx) string {
+	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return token
+}

@@ -11,8 +11,10 @@ import (
 	"onsale/internal/sale"
 )
 
+const epoch = 1_770_000_000_123_456_789
+
 func place(session sale.SessionHash, sequence uint64, index uint32) line.Ticket {
-	return line.Ticket{Session: session, Sequence: sequence, Index: index}
+	return line.Ticket{Epoch: epoch, Session: session, Sequence: sequence, Index: index}
 }
 
 // remember stores tickets and returns what is known after that.
@@ -28,7 +30,7 @@ func (r *rig) remember1(t line.Ticket) line.Ticket {
 func TestTheLowestPlaceIsRemembered(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	places, err := r.Recall(t.Context(), show, []sale.SessionHash{fan(1), fan(2)})
+	places, err := r.Recall(t.Context(), show, epoch, []sale.SessionHash{fan(1), fan(2)})
 	if err != nil || places[0] != nil || places[1] != nil {
 		t.Errorf("nobody has joined: %v (%v)", places, err)
 	}
@@ -45,13 +47,16 @@ func TestTheLowestPlaceIsRemembered(t *testing.T) {
 			t.Errorf("after %+v: %+v, want %+v", step.add, got, step.want)
 		}
 	}
-	if places, err = r.Recall(t.Context(), show, []sale.SessionHash{fan(2), fan(1)}); err != nil || places[0] != nil || *places[1] != place(fan(1), 255, 900) {
+	if places, err = r.Recall(t.Context(), show, epoch, []sale.SessionHash{fan(2), fan(1)}); err != nil || places[0] != nil || *places[1] != place(fan(1), 255, 900) {
 		t.Errorf("recalled %v (%v)", places, err)
 	}
-	if places, err = r.Recall(t.Context(), "other", []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
+	if places, err = r.Recall(t.Context(), "other", epoch, []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
 		t.Errorf("of another event: %v (%v)", places, err)
 	}
-	if places, err = r.Recall(t.Context(), show, nil); err != nil || len(places) != 0 {
+	if places, err = r.Recall(t.Context(), show, epoch+1, []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
+		t.Errorf("of a line made anew: %v (%v)", places, err)
+	}
+	if places, err = r.Recall(t.Context(), show, epoch, nil); err != nil || len(places) != 0 {
 		t.Errorf("of nobody: %v (%v)", places, err)
 	}
 	if known, err := r.Remember(t.Context(), show, nil); err != nil || len(known) != 0 {
@@ -121,7 +126,7 @@ func TestOneSessionFromManyNodesHasOnePlace(t *testing.T) {
 	}
 	all.Wait()
 	for s, want := range lowest {
-		if got, err := r.Recall(t.Context(), show, []sale.SessionHash{s}); err != nil || got[0] == nil || *got[0] != want {
+		if got, err := r.Recall(t.Context(), show, epoch, []sale.SessionHash{s}); err != nil || got[0] == nil || *got[0] != want {
 			t.Errorf("got %+v, want %+v (%v)", got[0], want, err)
 		}
 	}
@@ -143,10 +148,10 @@ func TestOneSessionTwiceInABatch(t *testing.T) {
 func TestSpoiltPlaceIsAnError(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	if err := r.db.HSet(t.Context(), bucket(show, fan(1)), field(fan(1)), "short").Err(); err != nil {
+	if err := r.db.HSet(t.Context(), bucket(show, epoch, fan(1)), field(fan(1)), "short").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Recall(t.Context(), show, []sale.SessionHash{fan(1)}); err == nil {
+	if _, err := r.Recall(t.Context(), show, epoch, []sale.SessionHash{fan(1)}); err == nil {
 		t.Error("recalled it")
 	}
 }

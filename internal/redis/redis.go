@@ -32,30 +32,42 @@ type Client struct {
 // for a Redis that is away should learn it soon.
 const dials = 1
 
+// poolSize is how many connections a process keeps to one Redis.
+const poolSize = 64
+
 // protocol is RESP2: nothing here needs what RESP3 pushes, and looking for pushes costs at every answer.
 const protocol = 2
 
 // Open prepares a client; the connection is made when it is first used. A URL with addr parameters
-// (redis://a:6379?addr=b:6379) names a cluster's nodes.
+// (redis://a:6379?addr=b:6379) names a cluster's nodes, and with a master_name as well the Sentinels of one
+// Redis and its standbys (redis://a:26379?addr=b:26379&master_name=onsale).
 func Open(redisURL string) (*Client, error) {
 	u, err := url.Parse(redisURL)
 	if err != nil {
 		return nil, errors.New("open redis: the URL is not one (it is not shown, since it may hold a password)")
 	}
 	c := &Client{}
-	if u.Query().Has("addr") {
+	switch q := u.Query(); {
+	case q.Has("master_name"):
+		opt, err := redis.ParseFailoverURL(redisURL)
+		if err != nil {
+			return nil, errors.New("open redis: not a URL of Redis Sentinels")
+		}
+		opt.PoolSize, opt.DialerRetries, opt.Protocol = poolSize, dials, protocol
+		c.c = redis.NewFailoverClient(opt)
+	case q.Has("addr"):
 		opt, err := redis.ParseClusterURL(redisURL)
 		if err != nil {
 			return nil, errors.New("open redis: not a URL of a Redis cluster")
 		}
 		opt.DialerRetries, opt.Protocol = dials, protocol
 		c.c = redis.NewClusterClient(opt)
-	} else {
+	default:
 		opt, err := redis.ParseURL(redisURL)
 		if err != nil {
 			return nil, errors.New("open redis: not a Redis URL")
 		}
-		opt.PoolSize, opt.DialerRetries, opt.Protocol = 64, dials, protocol
+		opt.PoolSize, opt.DialerRetries, opt.Protocol = poolSize, dials, protocol
 		c.c = redis.NewClient(opt)
 	}
 	for name, s := range map[string]**redis.Script{
