@@ -148,7 +148,9 @@ func TestOneSessionTwiceInABatch(t *testing.T) {
 func TestSpoiltPlaceIsAnError(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	if err := r.db.HSet(t.Context(), bucket(show, epoch, fan(1)), field(fan(1)), "short").Err(); err != nil {
+	session := fan(1)
+	bucket := buckets(show, epoch) + string(session[:2]) + string([]byte{session[2] >> 6})
+	if err := r.db.HSet(t.Context(), bucket, string(session[2:]), "short").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Recall(t.Context(), show, epoch, []sale.SessionHash{fan(1)}); err == nil {

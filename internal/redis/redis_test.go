@@ -227,6 +227,15 @@ func TestKeysOfAScriptShareASlot(t *testing.T) {
 			}
 		}
 	}
+	stored, err := r.db.Keys(t.Context(), "*").Result()
+	if err != nil || len(stored) < 3 {
+		t.Errorf("stored %q, %v", stored, err)
+	}
+	for _, k := range stored { // also those that a script names itself
+		if got := r.slot(k); got != want {
+			t.Errorf("%q is stored in slot %d, not %d", k, got, want)
+		}
+	}
 	if r.slot(tag("other")) == want {
 		t.Error("every key is in one slot: this proves nothing")
 	}
