@@ -65,16 +65,20 @@ func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 	g.queue = append(g.queue, c)
 	g.startLocked()
 	g.mu.Unlock()
-	select {
-	case <-c.done:
-		out, err := c.out, c.err
-		*c = call[In, Out]{done: c.done}
-		g.calls.Put(c)
-		return out, err
-	case <-ctx.Done():
-		var none Out
-		return none, ctx.Err()
+	if ended := ctx.Done(); ended == nil {
+		<-c.done
+	} else {
+		select {
+		case <-c.done:
+		case <-ended:
+			var none Out
+			return none, ctx.Err()
+		}
 	}
+	out, err := c.out, c.err
+	*c = call[In, Out]{done: c.done}
+	g.calls.Put(c)
+	return out, err
 }
 
 // Wait returns when nothing is queued or being written. Call it after the last Do has begun.

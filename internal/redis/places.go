@@ -11,9 +11,9 @@ import (
 	"onsale/internal/sale"
 )
 
-// The places of sessions are kept in many small hashes, which Redis stores compactly: the first 18 bits of a
-// session's hash choose one, so that ten million sessions make 38 a hash. The stream remains the truth; a line
-// made anew has another epoch, and so other places. A script is given sessions and places as one string each:
+// The places of sessions are kept in many small hashes, which Redis stores compactly: the first 16 bits of a
+// session's hash choose one, so that ten million sessions make 153 a hash, of the 512 up to which Redis keeps it
+// compact. The stream remains the truth; a line made anew has another epoch, and so other places. A script is given sessions and places as one string each:
 // as arguments of their own they would cost more than the look-ups.
 
 // buckets is what the names of a line's hashes begin with.

@@ -4,7 +4,7 @@
 --       lower place has the lower bytes
 -- Returns the places, 12 bytes each, in order
 
-local sub, byte, char, floor, call = string.sub, string.byte, string.char, math.floor, redis.call
+local sub, byte, call = string.sub, string.byte, redis.call
 local line, sessions = KEYS[1], ARGV[1]
 
 -- Bytes are compared one by one: Lua's < on strings goes by the server's locale (LC_COLLATE).
@@ -20,8 +20,7 @@ end
 
 local places = {}
 for at = 1, #sessions, 16 do
-  local quarter = char(floor(byte(sessions, at + 2) / 64))
-  local bucket, field = line .. sub(sessions, at, at + 1) .. quarter, sub(sessions, at + 2, at + 15)
+  local bucket, field = line .. sub(sessions, at, at + 1), sub(sessions, at + 2, at + 15)
   local nth = #places
   local place = sub(ARGV[2], nth * 12 + 1, nth * 12 + 12)
   if call('HSETNX', bucket, field, place) == 0 then
