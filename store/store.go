@@ -31,6 +31,7 @@ type Store struct {
 var session = map[string]string{
 	"timezone": "UTC", "statement_timeout": "20000", "idle_in_transaction_session_timeout": "20000",
 	"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "plan_cache_mode": "force_generic_plan",
+	"jit": "off", // worth it for none of them
 }
 
 // Open connects. url is a Postgres URL or DSN; several hosts in it name a primary and its standbys. maxConns 0

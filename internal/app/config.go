@@ -31,7 +31,7 @@ type Common struct {
 // API is the configuration of the api.
 type API struct {
 	Common         `embed:""`
-	RedisURL       string        `name:"redis-url" env:"REDIS_URL" help:"Redis or Valkey; addr parameters name a cluster's nodes." required:"" secret:"url"`
+	RedisURL       string        `name:"redis-url" env:"REDIS_URL" help:"Redis or Valkey; addr parameters name a cluster's nodes, or with master_name its Sentinels." required:"" secret:"url"`
 	Listen         string        `name:"listen" env:"API_LISTEN" default:"127.0.0.1:8080" help:"Where fans are served."`
 	TicketSecret   string        `name:"ticket-secret" env:"TICKET_SECRET" help:"Signs tickets; base64 of at least 32 bytes, the same on every node." required:"" secret:"all"`
 	PassKeys       string        `name:"pass-keys" env:"PASS_KEYS" help:"Ed25519 seeds, base64, comma-separated: the first signs, all verify." required:"" secret:"all"`
@@ -60,7 +60,7 @@ type Payworker struct {
 // Committer is the configuration of the committer.
 type Committer struct {
 	Common      `embed:""`
-	RedisURL    string        `name:"redis-url" env:"REDIS_URL" help:"Redis or Valkey; addr parameters name a cluster's nodes." required:"" secret:"url"`
+	RedisURL    string        `name:"redis-url" env:"REDIS_URL" help:"Redis or Valkey; addr parameters name a cluster's nodes, or with master_name its Sentinels." required:"" secret:"url"`
 	AckWait     time.Duration `name:"ack-wait" env:"COMMITTER_ACK_WAIT" default:"30s" help:"After so long without an answer a message is given to another committer."`
 	Concurrency int           `name:"concurrency" env:"COMMITTER_CONCURRENCY" default:"512" help:"Messages at once; a commit takes up to 256 of them."`
 }

@@ -2,6 +2,9 @@ package payworker
 
 import (
 	"context"
+	"sync"
+
+	"github.com/google/uuid"
 
 	"onsale/events"
 	"onsale/internal/sale"
@@ -26,9 +29,9 @@ func (w *worker) order(ctx context.Context, m events.Message) error {
 	return w.cancel(ctx, a, o.IntentID, o.Reason, m.Delivered)
 }
 
-// captureTries is how often Stripe is asked for the money of a confirmed order that it refuses, over a minute or
-// more, before the order is given up.
-const captureTries = 8
+// captureRefusals is how often Stripe must refuse this worker the money of a confirmed order before the order is
+// given up. Answers that don't come are not refusals.
+const captureRefusals = 5
 
 // capture takes the money of a confirmed order. Where that can't be had, the order is voided: its authorization
 // has ended, or Stripe goes on refusing, and then it is given back first.
@@ -46,19 +49,49 @@ func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, tr
 			return err
 		}
 	}
-	switch {
-	case i.Status == sale.IntentSucceeded:
+	void := "authorization_canceled"
+	if i.Status != sale.IntentSucceeded && i.Status != sale.IntentCanceled {
+		if n := w.refusals.count(a.ID); n < captureRefusals {
+			return sale.Errorf(sale.Unavailable, "capture_pending", "the intent of a confirmed order is %s", i.Status).Because(refused)
+		}
+		void = "capture_refused"
+		var err error
+		if i, err = w.letGo(ctx, a, o.IntentID, try); err != nil {
+			return err
+		}
+	}
+	if i.Status == sale.IntentSucceeded { // also where an earlier capture arrived late
+		w.refusals.forget(a.ID)
 		_, err := w.captured.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID})
 		return err
-	case i.Status == sale.IntentCanceled:
-		return w.void(ctx, o, "authorization_canceled")
-	case try < captureTries:
-		return sale.Errorf(sale.Unavailable, "capture_pending", "the intent of a confirmed order is %s", i.Status).Because(refused)
 	}
-	if err := w.letGo(ctx, a, o.IntentID, try); err != nil {
-		return err
+	err := w.void(ctx, o, void)
+	if err == nil {
+		w.refusals.forget(a.ID)
 	}
-	return w.void(ctx, o, "capture_refused")
+	return err
+}
+
+// refusals counts captures that were refused, by attempt.
+type refusals struct {
+	mu sync.Mutex
+	n  map[uuid.UUID]int
+}
+
+func (r *refusals) count(attempt uuid.UUID) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.n == nil {
+		r.n = map[uuid.UUID]int{}
+	}
+	r.n[attempt]++
+	return r.n[attempt]
+}
+
+func (r *refusals) forget(attempt uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.n, attempt)
 }
 
 func (w *worker) void(ctx context.Context, o events.Order, reason string) error {
@@ -77,27 +110,30 @@ func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason st
 	case sale.Captured:
 		return sale.Errorf(sale.Unprocessable, "captured_without_order", "attempt %s was captured, but its order was not confirmed", a.ID)
 	}
-	if err := w.letGo(ctx, a, intentID, try); err != nil {
+	if err := w.giveBack(ctx, a, intentID, try); err != nil {
 		return err
 	}
 	_, err := w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: intentID, Reason: reason})
 	return err
 }
 
-// letGo makes sure that an intent holds no money.
-func (w *worker) letGo(ctx context.Context, a sale.Attempt, intentID string, try int) error {
+// giveBack makes sure that the intent of an order that has no seats holds no money.
+func (w *worker) giveBack(ctx context.Context, a sale.Attempt, intentID string, try int) error {
+	i, err := w.letGo(ctx, a, intentID, try)
+	if err == nil && i.Status == sale.IntentSucceeded {
+		return sale.Errorf(sale.Unprocessable, "captured_without_order", "intent %s was captured, but its order was not confirmed", i.ID)
+	}
+	return err
+}
+
+// letGo cancels an intent, unless it has ended already, and returns how it ended.
+func (w *worker) letGo(ctx context.Context, a sale.Attempt, intentID string, try int) (sale.Intent, error) {
 	i, err := w.Till.Cancel(ctx, a.ID, intentID, try)
 	if sale.KindOf(err) == sale.Conflict {
 		i, err = w.Gateway.Retrieve(ctx, intentID)
 	}
-	if err != nil {
-		return err
+	if err == nil && i.Status != sale.IntentCanceled && i.Status != sale.IntentSucceeded {
+		err = sale.Errorf(sale.Unavailable, "cancel_pending", "the intent is %s after it was canceled", i.Status)
 	}
-	if i.Status == sale.IntentSucceeded {
-		return sale.Errorf(sale.Unprocessable, "captured_without_order", "intent %s was captured, but its order was not confirmed", i.ID)
-	}
-	if i.Status != sale.IntentCanceled {
-		return sale.Errorf(sale.Unavailable, "cancel_pending", "the intent is %s after it was canceled", i.Status)
-	}
-	return nil
+	return i, err
 }

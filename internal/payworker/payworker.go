@@ -75,6 +75,7 @@ type worker struct {
 	attempts                                                 *batch.Group[uuid.UUID, sale.Attempt]
 	begin                                                    *batch.Group[events.CheckoutRequested, sale.Begun]
 	authorized, actionRequired, declined, captured, canceled *batch.Group[sale.Settlement, struct{}]
+	refusals                                                 refusals
 }
 
 // Run works until ctx ends and what was under way is finished.

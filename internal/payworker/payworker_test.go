@@ -235,6 +235,29 @@ func TestCaptureThatIsRefusedForGoodVoidsTheOrder(t *testing.T) {
 	r.stands(next.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
 }
 
+// Only what Stripe refuses counts: not the deliveries of an outage before it.
+func TestOneRefusalAfterAnOutageVoidsNothing(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.sold()
+	r.double.SetFaults(double.Faults{RateLimitShare: 1})
+	for n := 1; n <= 20; n++ {
+		if err := r.give(events.Orders, events.Encode(o), n); sale.KindOf(err) != sale.Unavailable {
+			t.Fatalf("delivery %d: %v", n, err)
+		}
+	}
+	r.double.SetFaults(double.Faults{CaptureRefuseShare: 1})
+	if err := r.give(events.Orders, events.Encode(o), 21); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("the first refusal: %v", err)
+	}
+	r.stands(o.OrderID, sale.Confirmed, sale.Authorized, sale.IntentRequiresCapture)
+	r.double.SetFaults(double.Faults{})
+	if err := r.give(events.Orders, events.Encode(o), 22); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(o.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
+}
+
 func TestAuthorizationThatIsGoneVoidsTheOrder(t *testing.T) {
 	t.Parallel()
 	r := setup(t)

@@ -44,7 +44,7 @@ func (w *worker) webhook(ctx context.Context, m events.Message) error {
 		return w.settle(ctx, a, i, m.Delivered)
 	case (a.State == sale.Declined || a.State == sale.Canceled) && e.Type == "payment_intent.amount_capturable_updated":
 		// Given up here, and authorized there after all: the money must not stay reserved.
-		return w.letGo(ctx, a, e.IntentID, m.Delivered)
+		return w.giveBack(ctx, a, e.IntentID, m.Delivered)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func setup(t *testing.T) *rig {
 // fan is the session hash of the n-th fan.
 func fan(n int) sale.SessionHash { return sale.HashSession(show, fmt.Sprintf("fan-%012d", n)) }
 
-// dense is the session hash of the n-th fan as it falls when ten million are there: 38 to a bucket.
+// dense is the session hash of the n-th fan as it falls when ten million are there: 152 to a bucket.
 func dense(n int) sale.SessionHash {
 	h := fan(n)
 	binary.BigEndian.PutUint32(h[:], uint32(n/152)<<16|binary.BigEndian.Uint32(h[:])>>16)

@@ -93,7 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Stack, error) {
 		}
 	}
 	s.failed = make(chan error, len(parts))
-	if len(parts) == 0 {
+	if len(parts) == 0 && !cfg.Fresh {
 		return s, nil
 	}
 
