@@ -76,6 +76,10 @@ func goldens() []golden {
 			V: 1, Stream: "CHECKOUTS", Sequence: 7, Subject: "checkout.gala-2026.requested", Consumer: "payworker",
 			Reason: "bad_message", Data: []byte("\x00not json\xff"), At: at,
 		}),
+		message("dead_letter_record.json", events.DeadLetter{
+			V: 1, Stream: "PAYMENTS", Sequence: 9, Record: 3, Subject: "payment.gala-2026.authorized", Consumer: "committer-payments",
+			Reason: "bad_message", Data: []byte("{}"), At: at,
+		}),
 		{"chunk_one.bin", []sale.SessionHash{session}, func(b []byte) (any, error) { return events.DecodeChunk(b) }},
 		{"chunk_three.bin", []sale.SessionHash{session, {}, {15: 1}}, func(b []byte) (any, error) { return events.DecodeChunk(b) }},
 	}

@@ -112,6 +112,7 @@ type DeadLetter struct {
 	V        int       `json:"v"`
 	Stream   string    `json:"stream"`
 	Sequence uint64    `json:"sequence"`
+	Record   int       `json:"record,omitempty"` // from 0, within a message of several records
 	Subject  string    `json:"subject"`
 	Consumer string    `json:"consumer"`
 	Reason   string    `json:"reason"`

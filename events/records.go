@@ -15,7 +15,7 @@ const HeaderRecords = "Record-Count"
 
 // The bounds of a message of records.
 const (
-	maxRecords     = 128
+	maxRecords     = 64 // as many as a worker handles at once
 	maxRecordBytes = 256 << 10
 )
 

@@ -71,7 +71,7 @@ func TestPackIsBounded(t *testing.T) {
 	for _, p := range events.Pack(outs) {
 		n := len(events.Message{Header: p.Header, Data: p.Data}.Records())
 		total += n
-		if n > 128 || n > 1 && len(p.Data) > 256<<10 {
+		if n > 64 || n > 1 && len(p.Data) > 256<<10 {
 			t.Errorf("a message of %d records and %d bytes", n, len(p.Data))
 		}
 	}

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type Worker struct {
 	Subjects    []string      // filters; none for all
 	AckWait     time.Duration // longer than a handler may take
 	Concurrency int           // handlers at once in this process
+	Prefetch    int           // messages that wait in this process; 0 for as many as handlers. Few where a message has many records
 }
 
 // Redelivery. A dependency that is away may stay away for hours, so the bound on deliveries is high and the
@@ -69,6 +71,13 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 				continue
 			case slots <- struct{}{}:
 			}
+			select {
+			case <-abandoned: // both were true
+				<-slots
+				d.settled(retry, errAbandoned)
+				continue
+			default:
+			}
 			d.extend()
 			running.Go(func() {
 				defer func() { <-slots }()
@@ -77,7 +86,7 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 				d.handle(hctx, record, handle)
 			})
 		}
-	}, jetstream.PullMaxMessages(w.Concurrency), jetstream.PullExpiry(pullExpiry), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+	}, jetstream.PullMaxMessages(cmp.Or(w.Prefetch, w.Concurrency)), jetstream.PullExpiry(pullExpiry), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		c.log.Warn("consume", "consumer", w.Durable, "error", err)
 	}))
 	if err != nil {
@@ -135,9 +144,10 @@ func received(m jetstream.Msg, meta *jetstream.MsgMetadata) events.Message {
 	}
 }
 
-// extend begins AckWait anew: a message waits in this worker before it is begun, and its records for each other.
+// extend begins AckWait anew when a record is begun: its message has waited in this worker, and its records for
+// each other.
 func (d *delivery) extend() {
-	if time.Since(d.extended) < d.worker.AckWait/4 {
+	if time.Since(d.extended) < d.worker.AckWait/10 { // what a handler's limit leaves of it
 		return
 	}
 	d.extended = time.Now()
@@ -245,7 +255,7 @@ func (c *Client) bury(ctx context.Context, w Worker, m events.Message, why error
 		Subject: events.DeadSubject(m.Stream),
 		ID:      fmt.Sprintf("%s:%s:%d:%d", m.Stream, w.Durable, m.Sequence, m.Record),
 		Data: events.Encode(events.DeadLetter{
-			V: events.Version, Stream: m.Stream, Sequence: m.Sequence, Subject: m.Subject,
+			V: events.Version, Stream: m.Stream, Sequence: m.Sequence, Record: m.Record, Subject: m.Subject,
 			Consumer: w.Durable, Reason: why.Error(), Data: m.Data, At: time.Now().UTC(),
 		}),
 	})

@@ -54,11 +54,11 @@ func (x *counted) records() int {
 func TestEveryRecordIsHandledOnce(t *testing.T) {
 	t.Parallel()
 	c := connect(t)
-	packed(t, c, 100) // many more than there are slots
+	packed(t, c, 60) // many more than there are slots
 	publish(t, c, ordered, "", "alone")
 	var got counted
 	consuming(t, c, worker(), func(_ context.Context, m events.Message) error { got.add(m); return nil })
-	eventually(t, "all are handled", func() bool { return got.records() == 101 })
+	eventually(t, "all are handled", func() bool { return got.records() == 61 })
 	settled(t, c, worker())
 	for data, n := range got.n {
 		if n != 1 {

@@ -21,8 +21,8 @@ const (
 
 // Relay publishes a stream's outbox, in order, until ctx ends. Of all the relays of a stream, in all processes,
 // one is active: it holds an advisory lock for as long as its connection lives, and another takes over after
-// that. Rows are removed after publish returned, so a crash publishes some again under their old ids. It
-// returns only when ctx ends; failures are given to report and tried again.
+// that. Rows are removed after publish returned, so a crash publishes some again, perhaps with others
+// in one message. It returns only when ctx ends; failures are given to report and tried again.
 func (s *Store) Relay(ctx context.Context, stream string, publish func(context.Context, []events.Outgoing) error, report func(error)) {
 	for ctx.Err() == nil {
 		if err := s.relay(ctx, stream, publish); err != nil && ctx.Err() == nil {
@@ -46,7 +46,7 @@ func (s *Store) relay(ctx context.Context, stream string, publish func(context.C
 	if err := lead(ctx, conn, stream); err != nil {
 		return err
 	}
-	// A removal that is lost in a crash is published once more, under the old id; no fsync need wait for it.
+	// A removal that is lost in a crash is published once more, which changes nothing; no fsync need wait for it.
 	if _, err := conn.Exec(ctx, "SET synchronous_commit = off"); err != nil {
 		return err
 	}

@@ -21,7 +21,10 @@ import (
 // by all at once; but small ones only when nothing is in flight, because a chunk costs much the same whatever
 // its size.
 func joinGroup(maxChunk int) batch.Config {
-	cfg := batch.Config{MaxItems: maxChunk, MaxInFlight: 4, Enough: min(128, maxChunk), MaxQueue: 64 << 10, Timeout: 10 * time.Second}
+	cfg := batch.Config{
+		MaxItems: maxChunk, MaxInFlight: 4, Enough: min(128, maxChunk), Patience: 20 * time.Millisecond,
+		MaxQueue: 64 << 10, MaxWait: requestLimit / 2, Timeout: requestLimit,
+	}
 	if maxChunk == 1 {
 		cfg.MaxInFlight = 256 // one message a join, as many at once as there are callers
 	}
@@ -75,7 +78,7 @@ func (s *sales) join(ctx context.Context, o *onSale, sessions []sale.SessionHash
 	}
 	lap("follow")
 	if err := o.line.WaitFor(ctx, sequence); err != nil {
-		return nil, sale.Errorf(sale.Unavailable, "line_behind", "the line is being read; try again").Because(err)
+		return nil, errLineBehind.Because(err)
 	}
 	lap("")
 	return tickets, nil
@@ -196,7 +199,7 @@ func (s *server) getPosition(c *fiber.Ctx) error {
 func (s *server) stand(o *onSale, t line.Ticket) (line.Standing, error) {
 	arrival, ok := o.line.Arrival(t.Sequence, t.Index)
 	if !ok {
-		return line.Standing{}, sale.Errorf(sale.Unavailable, "line_behind", "this node is still reading the line; try again")
+		return line.Standing{}, errLineBehind
 	}
 	return line.Stand(arrival, *s.sales.admission(o.event.ID)), nil
 }

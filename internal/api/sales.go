@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ type sales struct {
 	looked     time.Time                    // when the catalog was last read
 	admissions map[string]*events.Admission // none is changed once it is here
 	sold       map[string]map[string]string // event to seat to order
+	voided     map[string]bool              // orders: what confirmed them may be read once more, and later
 }
 
 // The catalog is read again every so often, and at once when an unknown event is asked for, but no more often
@@ -48,7 +50,7 @@ const (
 )
 
 func newSales(s *server) *sales {
-	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]*events.Admission{}, sold: map[string]map[string]string{}}
+	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]*events.Admission{}, sold: map[string]map[string]string{}, voided: map[string]bool{}}
 }
 
 // follow keeps the node's knowledge current until ctx ends.
@@ -130,10 +132,22 @@ func (s *sales) find(ctx context.Context, id string) (*onSale, error) {
 		s.mu.RUnlock()
 	}
 	if e == nil {
-		return nil, sale.Errorf(sale.NotFound, "event_not_found", "there is no such event")
+		return nil, s.missing(id)
 	}
 	return e, nil
 }
+
+// missing says why an event is not here: there is none, or its line is still being read.
+func (s *sales) missing(id string) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if slices.ContainsFunc(s.list, func(e sale.Event) bool { return e.ID == id }) {
+		return errLineBehind
+	}
+	return sale.Errorf(sale.NotFound, "event_not_found", "there is no such event")
+}
+
+var errLineBehind = sale.Errorf(sale.Unavailable, "line_behind", "this node is still reading the line; try again")
 
 // loadAgain reads the catalog for someone who found nothing in what was read at a time. Many who ask for what
 // does not exist share one reading, and there is never more than one in catalogFloor.
@@ -164,6 +178,11 @@ func (s *sales) load(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
+		s.mu.Lock()
+		s.list = list
+		s.mu.Unlock()
+		// All at once and each within the limit: a line that can't be read holds up no other.
+		var opening sync.WaitGroup
 		for _, e := range list {
 			s.mu.RLock()
 			known := s.byID[e.ID] != nil
@@ -171,17 +190,20 @@ func (s *sales) load(ctx context.Context) error {
 			if known {
 				continue
 			}
-			o, err := s.open(ctx, e)
-			if err != nil {
-				s.Log.Error("open event; the others go on", "event_id", e.ID, "error", err)
-				continue
-			}
-			s.mu.Lock()
-			s.byID[e.ID] = o
-			s.mu.Unlock()
+			opening.Go(func() {
+				o, err := s.open(ctx, e)
+				if err != nil {
+					s.Log.Error("open event; the others go on", "event_id", e.ID, "error", err)
+					return
+				}
+				s.mu.Lock()
+				s.byID[e.ID] = o
+				s.mu.Unlock()
+			})
 		}
+		opening.Wait()
 		s.mu.Lock()
-		s.list, s.looked = list, s.Now()
+		s.looked = s.Now()
 		s.mu.Unlock()
 		return nil, nil
 	})
@@ -226,7 +248,7 @@ func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
 		return o, nil
 	case <-ctx.Done():
 		giveUp()
-		return nil, sale.Errorf(sale.Unavailable, "line_behind", "the line is still being read; try again").Because(ctx.Err())
+		return nil, errLineBehind.Because(ctx.Err())
 	}
 }
 
@@ -255,11 +277,15 @@ func (s *sales) ordered(m events.Message) {
 		sold = map[string]string{}
 		s.sold[o.EventID] = sold
 	}
+	id := o.OrderID.String()
+	if o.Outcome == events.OrderVoided {
+		s.voided[id] = true
+	}
 	for _, seat := range o.Seats {
 		switch {
-		case o.Outcome == events.OrderConfirmed:
-			sold[seat] = o.OrderID.String()
-		case o.Outcome == events.OrderVoided && sold[seat] == o.OrderID.String():
+		case o.Outcome == events.OrderConfirmed && !s.voided[id]:
+			sold[seat] = id
+		case o.Outcome == events.OrderVoided && sold[seat] == id:
 			delete(sold, seat)
 		}
 	}

@@ -116,7 +116,7 @@ func (s *server) routes() *fiber.App {
 	})
 	app.Use(problem.RequestID)
 	v1 := app.Group("/v1")
-	// The line's own calls bound themselves, and are too many to be given a timer each.
+	// Polls are answered from memory, and joins bounded by their group: they are too many to be given a timer each.
 	v1.Post("/queue/:event/join", s.postJoin)
 	v1.Get("/queue/:event/position", s.getPosition)
 	v1.Get("/queue/:event", s.getQueue)

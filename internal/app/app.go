@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -105,12 +106,22 @@ func (p *platform) check(ctx context.Context) (ready bool, away error) {
 	if !p.ready.Load() {
 		return false, errors.New("still starting")
 	}
-	away = errors.Join(p.nats.Check(ctx), p.store.Check(ctx))
+	asked := []func(context.Context) error{p.nats.Check, p.store.Check}
 	if p.redis != nil {
-		away = errors.Join(away, p.redis.Check(ctx))
+		asked = append(asked, p.redis.Check)
 	}
+	errs := make([]error, len(asked))
+	var all sync.WaitGroup
+	for i, ask := range asked {
+		all.Go(func() { errs[i] = ask(ctx) })
+	}
+	all.Wait()
+	away = errors.Join(errs...)
 	return away == nil || p.servesAlone, away
 }
+
+// readyLimit is how long the stores have to answer a probe; probes themselves give up after a second.
+const readyLimit = 800 * time.Millisecond
 
 // adminBody bounds a body on the operations listener: seating plans are large.
 const adminBody = 64 << 20
@@ -129,7 +140,7 @@ func (p *platform) serveOps(ctx context.Context, listen string, extra func(fiber
 	app.Use(problem.RequestID)
 	app.Get("/healthz", func(c *fiber.Ctx) error { return c.SendString("ok\n") })
 	app.Get("/readyz", func(c *fiber.Ctx) error {
-		bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
+		bounded, cancel := context.WithTimeout(ctx, readyLimit)
 		defer cancel()
 		ready, away := p.check(bounded)
 		said := "ready"

@@ -16,8 +16,10 @@ import (
 type Config struct {
 	MaxItems    int           // items in one write
 	MaxInFlight int           // writes at once
-	Enough      int           // items for which a write begins beside others; with fewer it waits for those to end
+	Enough      int           // items for which a write begins beside others; with fewer it waits for those to end, or for Patience
+	Patience    time.Duration // 0: a slow write makes the next one wait
 	MaxQueue    int           // items that wait; over it Do refuses with Unavailable
+	MaxWait     time.Duration // items that waited longer are refused and not written; 0 for no limit
 	Timeout     time.Duration // of one write; it does not end with a caller's context
 }
 
@@ -29,12 +31,14 @@ type Group[In, Out any] struct {
 	mu       sync.Mutex
 	queue    []*call[In, Out]
 	inFlight int
+	overdue  *time.Timer // runs while fewer than Enough wait beside a write
 	idle     sync.WaitGroup
 	calls    sync.Pool // of calls whose result has been taken
 }
 
 type call[In, Out any] struct {
 	item In
+	at   time.Time // when it was queued
 	out  Out
 	err  error
 	done chan struct{} // one result; it has room for it, so that a write waits for nobody
@@ -55,12 +59,12 @@ func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 	if !ok {
 		c = &call[In, Out]{done: make(chan struct{}, 1)}
 	}
-	c.item = item
+	c.item, c.at = item, time.Now()
 	g.mu.Lock()
 	if len(g.queue) >= g.cfg.MaxQueue {
 		g.mu.Unlock()
 		var none Out
-		return none, sale.Errorf(sale.Unavailable, "overloaded", "too much waits to be written; try again")
+		return none, errOverloaded
 	}
 	g.queue = append(g.queue, c)
 	g.startLocked()
@@ -84,10 +88,33 @@ func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 // Wait returns when nothing is queued or being written. Call it after the last Do has begun.
 func (g *Group[In, Out]) Wait() { g.idle.Wait() }
 
-// startLocked begins a write when there is something to write and a free slot.
+var errOverloaded = sale.Errorf(sale.Unavailable, "overloaded", "too much waits to be written; try again")
+
+// startLocked begins a write when there is something to write, enough of it, and a free slot.
 func (g *Group[In, Out]) startLocked() {
-	if len(g.queue) == 0 || g.inFlight >= g.cfg.MaxInFlight || g.inFlight > 0 && len(g.queue) < g.cfg.Enough {
+	if len(g.queue) == 0 || g.inFlight >= g.cfg.MaxInFlight {
 		return
+	}
+	if g.inFlight > 0 && len(g.queue) < g.cfg.Enough {
+		if g.overdue == nil && g.cfg.Patience > 0 {
+			g.overdue = time.AfterFunc(g.cfg.Patience, func() {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				if g.overdue = nil; len(g.queue) > 0 && g.inFlight < g.cfg.MaxInFlight {
+					g.writeLocked()
+				}
+			})
+		}
+		return
+	}
+	g.writeLocked()
+}
+
+// writeLocked begins a write of what has waited longest.
+func (g *Group[In, Out]) writeLocked() {
+	if g.overdue != nil {
+		g.overdue.Stop()
+		g.overdue = nil
 	}
 	n := min(len(g.queue), g.cfg.MaxItems)
 	calls := g.queue[:n:n]
@@ -100,13 +127,35 @@ func (g *Group[In, Out]) startLocked() {
 	go g.flush(calls)
 }
 
+// fresh refuses the calls that waited too long: their callers are likely gone.
+func (g *Group[In, Out]) fresh(calls []*call[In, Out]) []*call[In, Out] {
+	if g.cfg.MaxWait == 0 || time.Since(calls[0].at) <= g.cfg.MaxWait {
+		return calls
+	}
+	var kept []*call[In, Out]
+	for _, c := range calls {
+		if time.Since(c.at) <= g.cfg.MaxWait {
+			kept = append(kept, c)
+			continue
+		}
+		c.err = errOverloaded
+		c.done <- struct{}{}
+	}
+	return kept
+}
+
 func (g *Group[In, Out]) flush(calls []*call[In, Out]) {
 	defer g.idle.Done()
+	calls = g.fresh(calls)
 	items := make([]In, len(calls))
 	for i, c := range calls {
 		items[i] = c.item
 	}
-	outs, err := g.guarded(items)
+	var outs []Out
+	var err error
+	if len(items) > 0 {
+		outs, err = g.guarded(items)
+	}
 	if err == nil && len(outs) != len(items) {
 		err = fmt.Errorf("batch: %d results for %d items", len(outs), len(items))
 	}

@@ -175,6 +175,56 @@ func TestGroup_Enough(t *testing.T) {
 	g.Wait()
 }
 
+// Patience ends the wait for Enough, so that one slow write doesn't hold up a few callers.
+func TestGroup_Patience(t *testing.T) {
+	t.Parallel()
+	w := newGated()
+	g := batch.New(batch.Config{MaxItems: 10, MaxInFlight: 2, Enough: 5, Patience: 5 * time.Millisecond, MaxQueue: 100, Timeout: generous}, w.write)
+	c := &crowd{g: g}
+	for _, item := range []int{1, 2} {
+		c.in(t, item)
+		if got := <-w.started; !slices.Equal(got, []int{item}) {
+			t.Fatalf("the write got %v", got)
+		}
+	}
+	c.in(t, 3) // no slot is free: patience doesn't make one
+	select {
+	case got := <-w.started:
+		t.Fatalf("%v began without a slot", got)
+	case <-time.After(50 * time.Millisecond):
+	}
+	for range 3 {
+		w.release <- nil
+	}
+	g.Wait()
+	if got := <-w.started; !slices.Equal(got, []int{3}) {
+		t.Errorf("the last write got %v", got)
+	}
+}
+
+// What waited too long is refused, and not written: nobody waits for it any more.
+func TestGroup_MaxWait(t *testing.T) {
+	t.Parallel()
+	w := newGated()
+	g := batch.New(batch.Config{MaxItems: 10, MaxInFlight: 1, MaxQueue: 100, MaxWait: 100 * time.Millisecond, Timeout: generous}, w.write)
+	c := &crowd{g: g}
+	c.do(t.Context(), 1)
+	<-w.started
+	c.do(t.Context(), 2)
+	time.Sleep(200 * time.Millisecond)
+	c.in(t, 3)
+	w.release <- nil
+	if got := <-w.started; !slices.Equal(got, []int{3}) {
+		t.Errorf("the write got %v", got)
+	}
+	w.release <- nil
+	c.callers.Wait()
+	if c.errs[1] != nil || c.outs[1] != 2 || sale.KindOf(c.errs[2]) != sale.Unavailable {
+		t.Errorf("answered %v, %v", c.outs, c.errs)
+	}
+	g.Wait()
+}
+
 func TestGroup_AFullQueueRefuses(t *testing.T) {
 	t.Parallel()
 	w := newGated()

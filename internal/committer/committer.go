@@ -110,20 +110,24 @@ func (c *committer) commit(ctx context.Context, payments []events.Payment) ([]sa
 	return c.Ledger.CommitOrders(ctx, payments, blocked)
 }
 
-// markSold marks an order's seats, and then asks whether the order still stands: deliveries come in any order, and
-// one from before the order was voided must leave no mark behind.
+// markSold marks an order's seats, where the order still stands, and asks again after that: deliveries come in any
+// order and more than once, and one from before the order was voided must leave no mark behind.
 func (c *committer) markSold(ctx context.Context, o events.Order) error {
-	if err := c.Holds.MarkSold(ctx, o.EventID, o.HoldID, o.OrderID, o.Seats); err != nil {
-		return err
+	voided, err := c.voided(ctx, o)
+	if err == nil && !voided {
+		if err = c.Holds.MarkSold(ctx, o.EventID, o.HoldID, o.OrderID, o.Seats); err == nil {
+			voided, err = c.voided(ctx, o)
+		}
 	}
+	if err == nil && voided {
+		err = c.Holds.MarkVoided(ctx, o.EventID, o.OrderID, o.Seats)
+	}
+	return err
+}
+
+func (c *committer) voided(ctx context.Context, o events.Order) (bool, error) {
 	now, err := c.orders.Do(ctx, o.OrderID)
-	if err != nil {
-		return err
-	}
-	if now.Status == sale.Voided {
-		return c.Holds.MarkVoided(ctx, o.EventID, o.OrderID, o.Seats)
-	}
-	return nil
+	return now.Status == sale.Voided, err
 }
 
 // order shows an order's outcome to Redis. Doing it again changes nothing.

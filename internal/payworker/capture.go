@@ -36,8 +36,11 @@ const captureRefusals = 5
 // capture takes the money of a confirmed order. Where that can't be had, the order is voided: its authorization
 // has ended, or Stripe goes on refusing, and then it is given back first.
 func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, try int) error {
-	if a.State == sale.Captured {
+	switch a.State { // decided before: Stripe is not called again
+	case sale.Captured:
 		return nil
+	case sale.Canceled:
+		return w.void(ctx, o, "authorization_canceled")
 	}
 	i, refused := w.Till.Capture(ctx, a.ID, o.IntentID, try)
 	if kind := sale.KindOf(refused); refused != nil && kind != sale.Conflict && kind != sale.Invalid {

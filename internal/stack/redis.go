@@ -77,7 +77,7 @@ func redisArgs(cfg Config, dir string, port int) []string {
 		"--maxmemory-policy", "noeviction",
 	}
 	if cfg.Durable {
-		return append(args, "--appendonly", "yes", "--appendfsync", "everysec")
+		return append(args, "--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-min-size", "512mb")
 	}
 	return append(args, "--appendonly", "no", "--databases", strconv.Itoa(TestDatabases))
 }
