@@ -114,13 +114,13 @@ func (s *server) routes() *fiber.App {
 		BodyLimit: maxBody, ReadBufferSize: maxHeader, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		Immutable: true, // what a handler reads may outlive it: in a chunk, in a log
 	})
-	app.Use(problem.RequestID)
 	v1 := app.Group("/v1")
-	// Polls are answered from memory, and joins bounded by their group: they are too many to be given a timer each.
+	// Polls are answered from memory, and joins bounded by their group. They are too many to be given a timer each,
+	// or an id where nothing went wrong.
 	v1.Post("/queue/:event/join", s.postJoin)
 	v1.Get("/queue/:event/position", s.getPosition)
 	v1.Get("/queue/:event", s.getQueue)
-	app.Use(deadline)
+	app.Use(problem.RequestID, deadline)
 	v1.Get("/events", s.listEvents)
 	v1.Get("/events/:event", s.getEvent)
 	v1.Get("/events/:event/seats", s.getSeats)

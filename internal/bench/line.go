@@ -47,16 +47,12 @@ func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	// A slow pace: a join that is admitted at once would also pay for its pass.
 	if _, err := s.event(ctx, "chunked", "theatre", 1); err != nil {
 		return nil, err
 	}
 	if _, err := s.event(ctx, "single", "theatre", 1); err != nil {
-		return nil, err
-	}
-	single, err := s.oneByOne(ctx, r)
-	if err != nil {
 		return nil, err
 	}
 	answer, err := once(joins(s.address, "chunked"))
@@ -74,7 +70,11 @@ func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
 			if err != nil {
 				return 0, nil, err
 			}
-			one, err := closedLoop(ctx, r.Connections, r.Duration, joins(single, "single"))
+			var one float64
+			err = s.oneByOne(ctx, r, func(address string) (err error) {
+				one, err = closedLoop(ctx, r.Connections, r.Duration, joins(address, "single"))
+				return err
+			})
 			if err != nil {
 				return 0, nil, err
 			}
@@ -109,7 +109,7 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	if _, err := s.event(ctx, "line", "theatre", 0.001); err != nil {
 		return nil, err
 	}

@@ -6,21 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 )
 
 // benchPath sells the stadium two seats at a time. Every order is a fan of its own: join, poll until the pass,
-// hold, check out, wait for the confirmation. The clock stops when the last payment is captured.
+// hold, check out, wait for the confirmation. What counts is how many payments Stripe's double captures in a time in
+// which fans come and go evenly; every order of the run must be confirmed, and captured in the end.
 func benchPath(ctx context.Context, r *runner) (_ []Result, err error) {
 	s, err := r.start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	seats, err := s.event(ctx, "stadium", "stadium", 100_000)
 	if err != nil {
 		return nil, err
@@ -50,74 +51,72 @@ type path struct {
 	sold  atomic.Int64 // orders confirmed since the start
 }
 
-// sell lets fans buy for a time and returns the orders a second, to the last capture.
+// warmUp is how long fans buy before the clock runs.
+const warmUp = 2 * time.Second
+
+// sell lets fans buy and returns the captures a second.
 func (p *path) sell(ctx context.Context, fans int, d time.Duration) (float64, error) {
-	before := p.sold.Load()
-	start := time.Now()
-	end := start.Add(d)
-	var wg sync.WaitGroup
-	failures := make(chan error, fans)
+	end := time.Now().Add(warmUp + d)
+	var buying errgroup.Group
 	for range fans {
-		wg.Go(func() {
+		buying.Go(func() error {
 			c, err := dial(p.address, end)
 			if err != nil {
-				failures <- err
-				return
+				return err
 			}
 			defer c.Close()
 			for ctx.Err() == nil && time.Now().Before(end) {
 				at := p.next.Add(seatsPerOrder) - seatsPerOrder
 				if int(at)+seatsPerOrder > len(p.seats) {
-					return // sold out
+					return errors.New("the stadium is sold out: shorten --duration or take fewer --samples")
 				}
 				if err := p.buy(ctx, c, p.seats[at:at+seatsPerOrder]); err != nil {
-					failures <- err
-					return
+					return err
 				}
 				p.sold.Add(1)
 			}
+			return ctx.Err()
 		})
 	}
-	wg.Wait()
-	select {
-	case err := <-failures:
+	time.Sleep(time.Until(end.Add(-d)))
+	before, errBefore := p.captured(ctx)
+	start := time.Now()
+	time.Sleep(time.Until(end))
+	after, errAfter := p.captured(ctx)
+	took := time.Since(start)
+	if err := errors.Join(buying.Wait(), errBefore, errAfter); err != nil {
 		return 0, err
-	default:
 	}
-	orders := p.sold.Load() - before
-	if err := p.captured(ctx, p.sold.Load()); err != nil {
-		return 0, err
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		all, err := p.captured(ctx)
+		if err != nil || all >= p.sold.Load() {
+			return float64(after-before) / took.Seconds(), err
+		}
+		if time.Now().After(deadline) {
+			return 0, fmt.Errorf("of %d orders %d are captured", p.sold.Load(), all)
+		}
 	}
-	return float64(orders) / time.Since(start).Seconds(), nil
 }
 
-// captured waits until Stripe's double has captured so many payments.
-func (p *path) captured(ctx context.Context, want int64) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.StripeURL+"/_double/stats", nil)
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Authorization", "Bearer "+p.StripeKey)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return fmt.Errorf("wait for %d captures: %w", want, err)
-		}
-		var stats struct {
-			Intents map[string]int64 `json:"payment_intents"`
-		}
-		err = json.NewDecoder(resp.Body).Decode(&stats)
-		resp.Body.Close()
-		if err != nil {
-			return fmt.Errorf("read the double's stats: %w", err)
-		}
-		if stats.Intents["succeeded"] >= want {
-			return nil
-		}
-		time.Sleep(5 * time.Millisecond)
+// captured is how many payments Stripe's double has captured.
+func (p *path) captured(ctx context.Context) (int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.StripeURL+"/_double/stats", nil)
+	if err != nil {
+		return 0, err
 	}
+	req.Header.Set("Authorization", "Bearer "+p.StripeKey)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("count the captures: %w", err)
+	}
+	defer resp.Body.Close()
+	var stats struct {
+		Intents map[string]int64 `json:"payment_intents"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&stats); err != nil {
+		return 0, fmt.Errorf("read the double's stats: %w", err)
+	}
+	return stats.Intents["succeeded"], nil
 }
 
 // buy is one fan's way.

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"golang.org/x/sync/errgroup"
-
 	"onsale/internal/admin"
 	"onsale/internal/app"
 	"onsale/internal/plan"
@@ -26,8 +24,6 @@ import (
 type system struct {
 	*up.Local
 	address string // of the api
-	extra   errgroup.Group
-	stop    context.CancelFunc
 }
 
 // start starts a fresh system.
@@ -38,44 +34,35 @@ func (r *runner) start(ctx context.Context) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &system{Local: l, address: strings.TrimPrefix(l.BaseURL, "http://"), stop: func() {}}, nil
+	return &system{Local: l, address: strings.TrimPrefix(l.BaseURL, "http://")}, nil
 }
 
-func (s *system) close() error {
-	s.stop()
-	return errors.Join(s.extra.Wait(), s.Local.Close())
-}
-
-// oneByOne starts a second api that stores every join as a message of its own, and returns its address.
-func (s *system) oneByOne(ctx context.Context, r *runner) (string, error) {
+// oneByOne runs a second api, which stores every join as a message of its own, while do measures it: at other times
+// it would only follow the lines, at the cost of the first.
+func (s *system) oneByOne(ctx context.Context, r *runner, do func(address string) error) error {
 	cfg := s.Local.API
 	cfg.MaxChunk, cfg.AdminToken, cfg.OpsListen = 1, "", ""
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err
-	}
-	ctx, s.stop = context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	s.extra.Go(func() error {
-		err := app.RunAPI(ctx, cfg, ln, r.Log)
-		ended <- err
 		return err
-	})
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- app.RunAPI(ctx, cfg, ln, r.Log) }()
 	look := load{address: ln.Addr().String(), status: http.StatusOK, request: func(buf []byte, _ uint64) []byte {
-		return appendGet(buf, "/v1/events", "")
+		return appendGet(buf, "/v1/queue/single", "")
 	}}
-	for {
-		if _, err := once(look); err == nil {
-			return look.address, nil
-		}
+	for err = errors.New("not yet"); err != nil; _, err = once(look) {
 		select {
 		case err := <-ended:
-			return "", fmt.Errorf("the second api ended: %w", err)
-		case <-ctx.Done():
-			return "", ctx.Err()
+			stop()
+			return fmt.Errorf("the second api ended: %w", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+	err = do(look.address)
+	stop()
+	return errors.Join(err, <-ended)
 }
 
 // event puts an event on sale and opens it, and returns its seats.
