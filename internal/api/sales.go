@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,7 @@ type onSale struct {
 type sales struct {
 	*server
 	loading singleflight.Group
+	current atomic.Bool // the streams have been read up to where they were when this node began
 
 	mu         sync.RWMutex
 	byID       map[string]*onSale
@@ -68,6 +70,7 @@ func (s *sales) follow(ctx context.Context) error {
 	caughtUp := make(chan struct{})
 	go func() {
 		behind.Wait()
+		s.current.Store(true)
 		close(caughtUp)
 	}()
 	g.Go(func() error { return s.refresh(ctx, caughtUp) })
@@ -113,8 +116,12 @@ func (s *sales) keep(ctx context.Context, f events.Follow, caughtUp func(), each
 	return nil
 }
 
-// find returns an event that is on sale here, or sale.NotFound. An id that is new is looked up.
+// find returns an event that is on sale here, or sale.NotFound. An id that is new is looked up. A node that has just
+// begun doesn't know yet how far the lines are, and says so.
 func (s *sales) find(ctx context.Context, id string) (*onSale, error) {
+	if !s.current.Load() {
+		return nil, errLineBehind
+	}
 	s.mu.RLock()
 	e, looked := s.byID[id], s.looked
 	s.mu.RUnlock()

@@ -42,8 +42,11 @@ func opensAt(e sale.Event) *time.Time {
 
 func (s *server) listEvents(c *fiber.Ctx) error {
 	s.sales.mu.RLock()
-	list := s.sales.list
+	list, looked := s.sales.list, s.sales.looked
 	s.sales.mu.RUnlock()
+	if !s.sales.current.Load() || looked.IsZero() {
+		return errLineBehind
+	}
 	out := make([]event, len(list))
 	for i, e := range list {
 		out[i] = s.describe(e)
