@@ -32,6 +32,7 @@ const (
 	firstPause         = 250 * time.Millisecond
 	longestPause       = 20 * time.Second
 	drainLimit         = 15 * time.Second
+	flushLimit         = 2 * time.Second
 	ackPendingPerSlots = 8
 	pullExpiry         = 5 * time.Second // a request for messages that got lost holds a worker up for so long
 )
@@ -106,6 +107,9 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 		}
 	}
 	running.Wait()
+	if err := c.conn.FlushTimeout(flushLimit); err != nil {
+		c.log.Warn("send the last acks; messages may come again", "consumer", w.Durable, "error", err)
+	}
 	return nil
 }
 

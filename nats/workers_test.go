@@ -126,8 +126,12 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 	if late.Load() != 0 || begun.Load() != finished.Load() {
 		t.Errorf("%d begun, %d finished, %d after the return", begun.Load(), finished.Load(), late.Load())
 	}
-	info := consumer(t, c, worker())
-	if acked := n - int64(info.NumPending) - int64(info.NumAckPending); acked != finished.Load() || acked == n {
+	acked := func() int64 {
+		info := consumer(t, c, worker())
+		return n - int64(info.NumPending) - int64(info.NumAckPending)
+	}
+	eventually(t, "what was handled is acknowledged", func() bool { return acked() == finished.Load() })
+	if acked := acked(); acked == n {
 		t.Errorf("%d acknowledged, %d handled", acked, finished.Load())
 	}
 }
