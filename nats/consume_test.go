@@ -290,13 +290,13 @@ func TestLostWorkersMessageIsGivenAgain(t *testing.T) {
 	})
 	stop()
 	publish(t, c, ordered, "1", "x")
-	lost, err := durable.Fetch(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m := <-lost.Messages(); m == nil {
-		t.Fatal("nothing was taken")
-	}
+	eventually(t, "it is taken", func() bool { // a consumer is known a little before it can be asked
+		lost, err := durable.Fetch(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return <-lost.Messages() != nil
+	})
 	var got seen
 	consuming(t, c, w, func(_ context.Context, m events.Message) error { got.add(m); return nil })
 	eventually(t, "another handles it", func() bool { return got.count() == 1 })
