@@ -46,9 +46,9 @@ func (c *conn) call(request []byte, want int) ([]byte, error) {
 			break
 		}
 		if status == 0 {
-			status, err = number(line[min(len(line), len("HTTP/1.1 ")):min(len(line), len("HTTP/1.1 200"))])
+			status, err = strconv.Atoi(string(line[min(len(line), len("HTTP/1.1 ")):min(len(line), len("HTTP/1.1 200"))]))
 		} else if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			length, err = number(value)
+			length, err = strconv.Atoi(string(value))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("an answer with the line %q", line)
@@ -66,18 +66,6 @@ func (c *conn) call(request []byte, want int) ([]byte, error) {
 		return nil, fmt.Errorf("%s answered %d: %s", method, status, c.body)
 	}
 	return c.body, nil
-}
-
-// number reads a short decimal number, without an allocation.
-func number(digits []byte) (int, error) {
-	n := 0
-	for _, d := range digits {
-		if d < '0' || d > '9' || n > 1<<40 {
-			return 0, strconv.ErrSyntax
-		}
-		n = 10*n + int(d-'0')
-	}
-	return n, nil
 }
 
 // appendGet appends a request without a body; header is empty or ends a line.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"onsale/internal/sale"
+	"onsale/internal/stack"
 	"onsale/internal/testenv"
 )
 
@@ -36,11 +37,9 @@ func TestOpenFindsTheMasterBySentinel(t *testing.T) {
 	if err := ln.Close(); err != nil {
 		t.Fatal(err)
 	}
-	server, err := exec.LookPath("redis-server")
+	server, err := stack.FindRedis()
 	if err != nil {
-		if server, err = exec.LookPath("valkey-server"); err != nil {
-			t.Fatal(err)
-		}
+		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	sentinel := exec.CommandContext(ctx, server, conf, "--sentinel")

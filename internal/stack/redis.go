@@ -22,7 +22,7 @@ const TestDatabases = 1024
 func StartRedis(ctx context.Context, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	since := time.Now()
-	program, err := findRedis()
+	program, err := FindRedis()
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,8 @@ func StartRedis(ctx context.Context, cfg Config) (*Server, error) {
 	}), nil
 }
 
-func findRedis() (string, error) {
+// FindRedis returns the path of this machine's Redis or Valkey.
+func FindRedis() (string, error) {
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
