@@ -1,0 +1,102 @@
+package entry_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"onsale/internal/entry"
+	"onsale/internal/sale"
+)
+
+func TestMode_Text(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[entry.Mode]string{entry.Off: "off", entry.On: "on", entry.Auto: "auto"} {
+		text, err := mode.MarshalText()
+		if err != nil || string(text) != want || mode.String() != want {
+			t.Errorf("mode %d: %s, %v, %s; want %s", mode, text, err, mode, want)
+		}
+		var back entry.Mode
+		if err := back.UnmarshalText([]byte(want)); err != nil || back != mode {
+			t.Errorf("%s reads as %v, %v", want, back, err)
+		}
+	}
+	mode := entry.On
+	for _, text := range []string{"", "On", "on ", "1", "automatic"} {
+		if err := mode.UnmarshalText([]byte(text)); sale.CodeOf(err) != "bad_mode" || mode != entry.On {
+			t.Errorf("%q reads as %v, %v", text, mode, err)
+		}
+	}
+	if text, err := entry.Mode(3).MarshalText(); err == nil || entry.Mode(3).String() != "invalid" {
+		t.Errorf("mode 3 is written %s", text)
+	}
+}
+
+func TestPolicy_JSON(t *testing.T) {
+	t.Parallel()
+	p := entry.DefaultPolicy()
+	p.Proof, p.Address = entry.Auto, entry.On
+	raw, err := json.Marshal(p)
+	const want = `{"proof":"auto","proof_bits":16,"proof_bits_max":20,"address":"on","address_limit":{"burst":100,"every_ms":200},"auto_above":1000}`
+	if err != nil || string(raw) != want {
+		t.Errorf("%s, %v; want %s", raw, err, want)
+	}
+	var back entry.Policy
+	if err := json.Unmarshal(raw, &back); err != nil || back != p {
+		t.Errorf("%s reads as %+v, %v", raw, back, err)
+	}
+}
+
+func TestPolicy_ValidateSaysAllThatIsWrong(t *testing.T) {
+	t.Parallel()
+	if err := entry.DefaultPolicy().Validate(); err != nil {
+		t.Errorf("the default: %v", err)
+	}
+	err := entry.Policy{Proof: 3, Address: 4, ProofBits: 25, ProofBitsMax: 26, AddressLimit: entry.Limit{Burst: 0, EveryMS: -1}}.Validate()
+	if sale.KindOf(err) != sale.Invalid || sale.CodeOf(err) != "bad_entry_policy" {
+		t.Fatalf("Validate = %v", err)
+	}
+	for _, field := range []string{"proof must", "address must", "proof_bits must", "proof_bits_max", "burst must", "every_ms must", "auto_above"} {
+		if !strings.Contains(err.Error(), field) {
+			t.Errorf("nothing is said of %s: %v", field, err)
+		}
+	}
+	for what, change := range map[string]func(*entry.Policy){
+		"proof_bits must": func(p *entry.Policy) { p.ProofBits = 0 },
+		"proof_bits_max":  func(p *entry.Policy) { p.ProofBitsMax = p.ProofBits - 1 },
+		"times every_ms":  func(p *entry.Policy) { p.AddressLimit = entry.Limit{Burst: 3600, EveryMS: 1001} },
+		"auto_above":      func(p *entry.Policy) { p.AutoAbove = 0 },
+	} {
+		p := entry.DefaultPolicy()
+		change(&p)
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), "; ") {
+			t.Errorf("%s: Validate = %v", what, err)
+		}
+	}
+}
+
+func TestPolicy_At(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		proof, address entry.Mode
+		level          entry.Level
+		want           entry.Demand
+	}{
+		{entry.Off, entry.Off, 0, entry.Demand{}},
+		{entry.Off, entry.Off, 9, entry.Demand{}},
+		{entry.Auto, entry.Auto, 0, entry.Demand{}},
+		{entry.Auto, entry.Auto, 1, entry.Demand{ProofBits: 16, Limited: true}},
+		{entry.Auto, entry.Off, 3, entry.Demand{ProofBits: 18}},
+		{entry.Auto, entry.On, 63, entry.Demand{ProofBits: 20, Limited: true}},
+		{entry.On, entry.Auto, 0, entry.Demand{ProofBits: 16}},
+		{entry.On, entry.Off, 1, entry.Demand{ProofBits: 16}},
+		{entry.On, entry.Off, 2, entry.Demand{ProofBits: 17}},
+		{entry.Off, entry.On, 0, entry.Demand{Limited: true}},
+	} {
+		p := entry.DefaultPolicy()
+		p.Proof, p.Address = c.proof, c.address
+		if got := p.At(c.level); got != c.want {
+			t.Errorf("proof %s, address %s, level %d: %+v, want %+v", c.proof, c.address, c.level, got, c.want)
+		}
+	}
+}
