@@ -6,12 +6,12 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"onsale/internal/sale"
 )
@@ -19,30 +19,35 @@ import (
 // Issuer is the iss of every pass.
 const Issuer = "onsale"
 
-// Errors of Verify.
-var (
-	ErrBad     = sale.Errorf(sale.Unauthorized, "bad_pass", "the pass is missing or does not verify")
-	ErrExpired = sale.Errorf(sale.Unauthorized, "pass_expired", "the pass has expired: poll the position for a fresh one")
-	ErrForeign = sale.Errorf(sale.Forbidden, "foreign_pass", "the pass was given to another session or for another event")
-)
-
-// Keys signs with its first key and verifies with all, so that keys rotate: put the new one first, take the old
-// one out a pass's lifetime later.
+// Keys signs with its first key and verifies with all, so that keys rotate. Every node must verify with a key
+// before any signs with it: a new key is added last, put first when all nodes have it, and the old one is taken
+// out a pass's lifetime later.
 type Keys struct {
+	Verifier
 	signing string
 	private ed25519.PrivateKey
-	public  map[string]ed25519.PublicKey
-	order   []string
 	ttl     time.Duration
-	now     func() time.Time
+	issued  *lru.Cache[holder, issued]
 }
 
-// Leeway is how far clocks may differ between who issues a pass and who checks it.
-const Leeway = 5 * time.Second
+// Who asks again in the first half of a pass's life gets the same pass: polls are many, and a signature costs
+// more than all the rest of one. Beyond the bound, the sessions that asked longest ago are forgotten, which costs
+// no more than a signature.
+const maxIssued = 16 << 10
+
+type holder struct {
+	eventID string
+	session sale.SessionHash
+}
+
+type issued struct {
+	pass string
+	at   time.Time // as its iat says
+}
 
 // ParseKeys reads comma-separated base64 seeds of 32 bytes. A key's kid is derived from its public half.
 func ParseKeys(seeds string, ttl time.Duration, now func() time.Time) (*Keys, error) {
-	k := &Keys{public: map[string]ed25519.PublicKey{}, ttl: ttl, now: now}
+	k := &Keys{Verifier: newVerifier(now), ttl: ttl, issued: newCache[holder, issued](maxIssued)}
 	for i, s := range strings.Split(seeds, ",") {
 		seed, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
 		if err != nil || len(seed) != ed25519.SeedSize {
@@ -55,80 +60,37 @@ func ParseKeys(seeds string, ttl time.Duration, now func() time.Time) (*Keys, er
 		if i == 0 {
 			k.signing, k.private = kid, private
 		}
-		if _, twice := k.public[kid]; twice {
+		if !k.add(kid, public) {
 			return nil, fmt.Errorf("pass key %d: given twice", i+1)
 		}
-		k.public[kid] = public
-		k.order = append(k.order, kid)
 	}
 	return k, nil
 }
 
-// Issue gives a session its pass for an event, and says when it expires.
+// Issue gives a session its pass for an event, and says when it expires: half the lifetime from now or later.
 func (k *Keys) Issue(eventID string, session sale.SessionHash) (string, time.Time, error) {
-	now := k.now().Truncate(time.Second)
-	expires := now.Add(k.ttl)
-	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.RegisteredClaims{
-		Issuer: Issuer, Audience: jwt.ClaimStrings{eventID}, Subject: session.String(),
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
-	})
-	t.Header["kid"] = k.signing
-	signed, err := t.SignedString(k.private)
+	now := k.now()
+	who := holder{eventID, session}
+	if was, ok := k.issued.Get(who); ok && !now.Before(was.at) && now.Before(was.at.Add(k.ttl/2)) {
+		return was.pass, was.at.Add(k.ttl), nil
+	}
+	at := now.Truncate(time.Second).UTC()
+	signed, err := k.sign(eventID, session, at)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("sign pass: %w", err)
 	}
-	return signed, expires.UTC(), nil
+	who.eventID = strings.Clone(eventID) // it may be a part of something larger, which would be kept with it
+	k.issued.Add(who, issued{signed, at})
+	return signed, at.Add(k.ttl), nil
 }
 
-// Claims are what a verified pass says.
-type Claims struct {
-	EventID string
-	Session sale.SessionHash
-}
-
-// Verify checks a pass's signature and times and reads it. The caller compares the event and the session.
-func (k *Keys) Verify(token string) (Claims, error) {
-	if strings.ContainsAny(token, "\r\n") {
-		return Claims{}, ErrBad // the signature's decoder would skip them: one pass has one spelling
-	}
-	var claims jwt.RegisteredClaims
-	_, err := jwt.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
-		kid, _ := t.Header["kid"].(string)
-		public, known := k.public[kid]
-		if !known {
-			return nil, fmt.Errorf("unknown kid")
-		}
-		return public, nil
-	}, jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(Issuer), jwt.WithExpirationRequired(),
-		jwt.WithIssuedAt(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(k.now), jwt.WithStrictDecoding())
-	if err != nil {
-		if errors.Is(err, jwt.ErrTokenExpired) {
-			return Claims{}, ErrExpired.Because(err)
-		}
-		return Claims{}, ErrBad.Because(err)
-	}
-	session, err := sale.ParseSessionHash(claims.Subject)
-	if err != nil || len(claims.Audience) != 1 {
-		return Claims{}, ErrBad
-	}
-	return Claims{EventID: claims.Audience[0], Session: session}, nil
-}
-
-// JWK is one public key as RFC 8037 writes it.
-type JWK struct {
-	Kty string `json:"kty"`
-	Crv string `json:"crv"`
-	Kid string `json:"kid"`
-	Use string `json:"use"`
-	Alg string `json:"alg"`
-	X   string `json:"x"`
-}
-
-// JWKS is the public half of all keys, the signing one first.
-func (k *Keys) JWKS() []JWK {
-	set := make([]JWK, len(k.order))
-	for i, kid := range k.order {
-		set[i] = JWK{Kty: "OKP", Crv: "Ed25519", Kid: kid, Use: "sig", Alg: "EdDSA", X: base64.RawURLEncoding.EncodeToString(k.public[kid])}
-	}
-	return set
+// sign writes a pass. It has no nbf: iat says as much, and a verifier whose clock is a moment behind, and which
+// allows for no difference, would turn fans away with passes that are fresh.
+func (k *Keys) sign(eventID string, session sale.SessionHash, at time.Time) (string, error) {
+	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.RegisteredClaims{
+		Issuer: Issuer, Audience: jwt.ClaimStrings{eventID}, Subject: session.String(),
+		IssuedAt: jwt.NewNumericDate(at), ExpiresAt: jwt.NewNumericDate(at.Add(k.ttl)),
+	})
+	t.Header["kid"] = k.signing
+	return t.SignedString(k.private)
 }
