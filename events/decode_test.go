@@ -69,60 +69,88 @@ func TestEncode_PanicsOnWhatIsNoMessage(t *testing.T) {
 	events.Encode(make(chan int))
 }
 
+func chunkOf(sessions []sale.SessionHash) []byte { return events.Chunk{Sessions: sessions}.Encode() }
+
+// What is wrong with a priority lane's chunk.
+func TestDecodeChunk_RefusesLanes(t *testing.T) {
+	t.Parallel()
+	whole := events.Chunk{Lane: "vip", Sessions: []sale.SessionHash{session, {2}}, Codes: make([]events.CodeID, 2)}.Encode()
+	for n := range len(whole) {
+		got, err := events.DecodeChunk(whole[:n])
+		if complete := n == 2+3+24; complete != (err == nil) {
+			t.Errorf("the first %d bytes = %d joins, %v", n, len(got.Sessions), err)
+		}
+	}
+	for _, lane := range []string{"", "VIP", "general", "-vip"} {
+		if got, err := events.DecodeChunk(append([]byte{2, byte(len(lane))}, append([]byte(lane), make([]byte, 24)...)...)); err == nil {
+			t.Errorf("lane %q is taken: %+v", lane, got)
+		}
+	}
+	for size := range 256 { // of the name, as the chunk says it; none that is longer than a lane's may be, or than the chunk
+		b := append([]byte{2, byte(size)}, bytes.Repeat([]byte{'a'}, 300)...)
+		got, err := events.DecodeChunk(b)
+		if fits := size >= 1 && size <= 20 && (300-size)%24 == 0; fits != (err == nil) || err != nil && (sale.KindOf(err) != sale.Invalid || got.Lane != "") {
+			t.Errorf("a name of %d bytes = lane %q, %v", size, got.Lane, err)
+		}
+	}
+}
+
 func TestDecodeChunk_Refuses(t *testing.T) {
 	t.Parallel()
-	whole := events.EncodeChunk([]sale.SessionHash{{1}, {2}})
+	whole := chunkOf([]sale.SessionHash{{1}, {2}})
 	wrongVersion := bytes.Clone(whole)
 	wrongVersion[0] = 2
 	refused := map[string][]byte{
-		"nil": nil, "empty": {}, "version alone": {1}, "no joins": events.EncodeChunk(nil), "version 2": wrongVersion,
-		"one byte more": append(bytes.Clone(whole), 0), "one join too many": events.EncodeChunk(make([]sale.SessionHash, events.MaxChunk+1)),
+		"nil": nil, "empty": {}, "version alone": {1}, "no joins": chunkOf(nil), "version 2": wrongVersion,
+		"one byte more": append(bytes.Clone(whole), 0), "one join too many": chunkOf(make([]sale.SessionHash, events.MaxChunk+1)),
 	}
 	for name, b := range refused {
-		if got, err := events.DecodeChunk(b); sale.KindOf(err) != sale.Invalid || got != nil {
-			t.Errorf("%s: DecodeChunk = %d joins, %v; want Invalid", name, len(got), err)
+		if got, err := events.DecodeChunk(b); sale.KindOf(err) != sale.Invalid || got.Sessions != nil {
+			t.Errorf("%s: DecodeChunk = %d joins, %v; want Invalid", name, len(got.Sessions), err)
 		}
 	}
 	for n := range len(whole) {
 		got, err := events.DecodeChunk(whole[:n])
 		if complete := n == 1+16; complete != (err == nil) {
-			t.Errorf("DecodeChunk of the first %d bytes = %d joins, %v", n, len(got), err)
+			t.Errorf("DecodeChunk of the first %d bytes = %d joins, %v", n, len(got.Sessions), err)
 		}
 	}
 	most := make([]sale.SessionHash, events.MaxChunk)
 	most[events.MaxChunk-1] = session
-	if got, err := events.DecodeChunk(events.EncodeChunk(most)); err != nil || !reflect.DeepEqual(got, most) {
-		t.Errorf("DecodeChunk of MaxChunk joins = %d joins, %v", len(got), err)
+	if got, err := events.DecodeChunk(chunkOf(most)); err != nil || !reflect.DeepEqual(got.Sessions, most) {
+		t.Errorf("DecodeChunk of MaxChunk joins = %d joins, %v", len(got.Sessions), err)
 	}
 }
 
 // What was decoded does not change with the buffer that it came in.
 func TestDecodeChunk_Copies(t *testing.T) {
 	t.Parallel()
-	b := events.EncodeChunk([]sale.SessionHash{session})
+	b := chunkOf([]sale.SessionHash{session})
 	got, err := events.DecodeChunk(b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clear(b)
-	if got[0] != session {
-		t.Errorf("the join became %v", got[0])
+	if got.Sessions[0] != session {
+		t.Errorf("the join became %v", got.Sessions[0])
 	}
 }
 
 func FuzzDecodeChunk(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(events.EncodeChunk([]sale.SessionHash{session}))
-	f.Add(events.EncodeChunk(make([]sale.SessionHash, 3)))
+	f.Add(chunkOf([]sale.SessionHash{session}))
+	f.Add(chunkOf(make([]sale.SessionHash, 3)))
+	f.Add(append([]byte{2, 254}, make([]byte, 300)...))
+	f.Add(events.Chunk{Lane: "vip", Sessions: []sale.SessionHash{session}, Codes: []events.CodeID{{9}}}.Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := events.DecodeChunk(b)
 		switch {
 		case err != nil && sale.KindOf(err) != sale.Invalid:
 			t.Errorf("kind %d: %v", sale.KindOf(err), err)
-		case err == nil && !bytes.Equal(events.EncodeChunk(got), b):
+		case err == nil && !bytes.Equal(got.Encode(), b):
 			t.Errorf("%x reads as %v, which is written otherwise", b, got)
-		case err == nil && (len(got) == 0 || len(got) > events.MaxChunk):
-			t.Errorf("%d joins", len(got))
+		case err == nil && (len(got.Sessions) == 0 || len(got.Sessions) > events.MaxChunk):
+			t.Errorf("%d joins", len(got.Sessions))
 		}
 	})
 }
@@ -139,6 +167,8 @@ func FuzzDecode(f *testing.F) {
 		again[events.StripeEvent](t, b)
 		again[events.Admission](t, b)
 		again[events.DeadLetter](t, b)
+		again[events.Sealed](t, b)
+		again[events.TurnReport](t, b)
 	})
 }
 

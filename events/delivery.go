@@ -49,6 +49,7 @@ const (
 	FromFirst          Start = iota // every message of the stream
 	FromLastPerSubject              // the last message of each subject, then what comes
 	FromNew                         // only what comes
+	FromAfter                       // what stands after a sequence, then what comes
 )
 
 // Follow tells what to read in order, without acknowledgements.
@@ -56,5 +57,6 @@ type Follow struct {
 	Stream      string
 	Subject     string // "" for all
 	From        Start
+	After       uint64 // the sequence, with FromAfter
 	HeadersOnly bool
 }

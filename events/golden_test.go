@@ -80,14 +80,37 @@ func goldens() []golden {
 			V: 1, Stream: "PAYMENTS", Sequence: 9, Record: 3, Subject: "payment.gala-2026.authorized", Consumer: "committer-payments",
 			Reason: "bad_message", Data: []byte("{}"), At: at,
 		}),
-		{"chunk_one.bin", []sale.SessionHash{session}, func(b []byte) (any, error) { return events.DecodeChunk(b) }},
-		{"chunk_three.bin", []sale.SessionHash{session, {}, {15: 1}}, func(b []byte) (any, error) { return events.DecodeChunk(b) }},
+		{"chunk_one.bin", events.Chunk{Sessions: []sale.SessionHash{session}}, func(b []byte) (any, error) { return events.DecodeChunk(b) }},
+		{"chunk_three.bin", events.Chunk{Sessions: []sale.SessionHash{session, {}, {15: 1}}}, func(b []byte) (any, error) { return events.DecodeChunk(b) }},
+		{"chunk_lane.bin", events.Chunk{
+			Lane: "presale", Sessions: []sale.SessionHash{session, {15: 1}}, Codes: []events.CodeID{{1, 2, 3, 4, 5, 6, 7, 8}, {0xff}},
+		}, func(b []byte) (any, error) { return events.DecodeChunk(b) }},
+		message("admission_drawn.json", events.Admission{
+			V: 1, EventID: "gala-2026", N: 2, State: sale.Open, Rate: 100, Release: 125, Cap: 900, Inside: 20, Skipped: 3, Reason: "opened", PacedTo: at, At: at,
+			Prev: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", Line: &events.LineHead{Read: 8, Root: "ab"},
+			Lanes:   []events.Lane{{Name: "presale", Share: 0.25, Serving: 7, Granted: 500, Credit: -0.5, Outlook: events.Outlook{Flow: 25}}},
+			Outlook: events.Outlook{Flow: 75, Yield: 0.99, Ran: 12.5, Swing: 0.1, Pauses: 1, Paused: 60, Rose: "paused", RoseAt: at},
+			Draw:    &events.Draw{Sealed: 7, Seed: "0a"},
+			Drawn:   &events.Drawn{Root: "cd", Chunks: 6, Secret: "ef", Beacon: "01", Lobby: map[string]uint64{"": 1000, "presale": 20}},
+		}),
+		message("admission_created.json", events.Admission{
+			V: 1, EventID: "gala-2026", N: 1, State: sale.Lobby, Rate: 100, Reason: "created", PacedTo: at, At: at, Commitment: "ab", Beacon: "cd/9",
+		}),
+		message("sealed.json", events.Sealed{V: 1, EventID: "gala-2026", Secret: "ef", At: at}),
+		message("turn_claimed.json", events.TurnReport{
+			V: 1, EventID: "gala-2026", Outcome: events.TurnClaimed, Lane: "presale", Fans: []events.Turn{{Arrival: 7, Session: session}}, At: at, Until: at.Add(time.Hour),
+		}),
+		message("turn_left.json", events.TurnReport{V: 1, EventID: "gala-2026", Outcome: events.TurnLeft, Fans: []events.Turn{{Arrival: 7, Session: session}}, At: at}),
+		message("order_session.json", events.Order{
+			V: 1, Outcome: events.OrderConfirmed, OrderID: order, EventID: "gala-2026", Session: session, HoldID: hold, Seats: seats,
+			AttemptID: attempt, IntentID: "pi_1", Amount: 12_500, Currency: "eur", At: at,
+		}),
 	}
 }
 
 func (g golden) encode() []byte {
-	if chunk, ok := g.value.([]sale.SessionHash); ok {
-		return events.EncodeChunk(chunk)
+	if chunk, ok := g.value.(events.Chunk); ok {
+		return chunk.Encode()
 	}
 	return events.Encode(g.value)
 }
@@ -123,18 +146,39 @@ func TestGolden_SetsEveryField(t *testing.T) {
 	t.Parallel()
 	set := map[string]bool{}
 	for _, g := range goldens() {
-		v := reflect.ValueOf(g.value)
-		if v.Kind() != reflect.Struct {
-			continue
-		}
-		for i := range v.NumField() {
-			name := v.Type().Name() + "." + v.Type().Field(i).Name
-			set[name] = set[name] || !v.Field(i).IsZero()
-		}
+		setFields(reflect.ValueOf(g.value), set)
 	}
 	for name, ok := range set {
 		if !ok {
 			t.Errorf("no golden file sets %s", name)
+		}
+	}
+	for _, deep := range []string{"Lane.Credit", "LineHead.Root", "Outlook.Rose", "Drawn.Lobby", "Draw.Seed", "Turn.Session"} {
+		if !set[deep] {
+			t.Errorf("%s was not looked at", deep)
+		}
+	}
+}
+
+// setFields notes which fields of the package's structs are set, those within fields too.
+func setFields(v reflect.Value, set map[string]bool) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			setFields(v.Elem(), set)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			setFields(v.Index(i), set)
+		}
+	case reflect.Struct:
+		if v.Type().PkgPath() != reflect.TypeFor[events.Admission]().PkgPath() {
+			return
+		}
+		for i := range v.NumField() {
+			name := v.Type().Name() + "." + v.Type().Field(i).Name
+			set[name] = set[name] || !v.Field(i).IsZero()
+			setFields(v.Field(i), set)
 		}
 	}
 }

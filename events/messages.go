@@ -66,18 +66,19 @@ const (
 
 // Order tells what became of an order, with what its readers need to act without asking Postgres.
 type Order struct {
-	V         int          `json:"v"`
-	Outcome   OrderOutcome `json:"outcome"`
-	OrderID   uuid.UUID    `json:"order_id"`
-	EventID   string       `json:"event_id"`
-	HoldID    uuid.UUID    `json:"hold_id"`
-	Seats     []string     `json:"seats"`
-	AttemptID uuid.UUID    `json:"attempt_id"`
-	IntentID  string       `json:"intent_id"`
-	Amount    int64        `json:"amount"`
-	Currency  string       `json:"currency"`
-	Reason    string       `json:"reason,omitempty"`
-	At        time.Time    `json:"at"`
+	V         int              `json:"v"`
+	Outcome   OrderOutcome     `json:"outcome"`
+	OrderID   uuid.UUID        `json:"order_id"`
+	EventID   string           `json:"event_id"`
+	Session   sale.SessionHash `json:"session,omitzero"`
+	HoldID    uuid.UUID        `json:"hold_id"`
+	Seats     []string         `json:"seats"`
+	AttemptID uuid.UUID        `json:"attempt_id"`
+	IntentID  string           `json:"intent_id"`
+	Amount    int64            `json:"amount"`
+	Currency  string           `json:"currency"`
+	Reason    string           `json:"reason,omitempty"`
+	At        time.Time        `json:"at"`
 }
 
 // StripeEvent is a webhook event whose signature was verified at the door. It names what changed; the worker
@@ -89,22 +90,6 @@ type StripeEvent struct {
 	Created   time.Time `json:"created"`
 	IntentID  string    `json:"intent_id,omitempty"`
 	AttemptID string    `json:"attempt_id,omitempty"` // from the intent's metadata
-}
-
-// Admission is one record of an event's admission log: everyone whose place is below Serving may come in.
-// Prev is the SHA-256 of the record before, as it was written, so that the log can't be changed in the middle.
-type Admission struct {
-	V       int        `json:"v"`
-	EventID string     `json:"event_id"`
-	N       uint64     `json:"n"` // 1 for the first record
-	State   sale.State `json:"state"`
-	Serving uint64     `json:"serving"`
-	Rate    float64    `json:"rate"` // fans a second
-	Reason  string     `json:"reason"`
-	// PacedTo is up to when the rate has been used: a later record admits at most Rate times the time since.
-	PacedTo time.Time `json:"paced_to"`
-	At      time.Time `json:"at"`
-	Prev    string    `json:"prev"` // hex; empty for the first record
 }
 
 // DeadLetter is a message that no retry will mend, kept until an operator decides.

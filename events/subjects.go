@@ -3,9 +3,12 @@
 // beside the tests hold each message as it was first written. It imports the domain alone.
 package events
 
+import "strings"
+
 // The streams. LINE_<event> is made for each event; the others once.
 const (
 	Admissions = "ADMISSIONS"
+	Turns      = "TURNS"
 	Checkouts  = "CHECKOUTS"
 	Payments   = "PAYMENTS"
 	Orders     = "ORDERS"
@@ -24,6 +27,18 @@ func LineSubjects(eventID string) string { return "line." + eventID + ".>" }
 
 // JoinedSubject carries chunks of joins.
 func JoinedSubject(eventID string) string { return "line." + eventID + ".joined" }
+
+// SealedSubject carries the one message that divides the lobby from those who came later.
+func SealedSubject(eventID string) string { return "line." + eventID + ".sealed" }
+
+// IsSeal says whether a message of a line's stream is the seal, and not a chunk.
+func IsSeal(subject string) bool { return strings.HasSuffix(subject, ".sealed") }
+
+// TurnSubject carries what fans made of their turns.
+func TurnSubject(eventID string, o TurnOutcome) string { return "turn." + eventID + "." + string(o) }
+
+// TurnsOf selects one outcome over all events.
+func TurnsOf(o TurnOutcome) string { return "turn.*." + string(o) }
 
 // AdmissionSubject carries an event's admissions; there is one subject an event, so the last message of the
 // subject is the event's state.
@@ -56,4 +71,5 @@ const MaxDeliveriesAdvisories = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
 const (
 	HeaderMsgID     = "Nats-Msg-Id"
 	HeaderJoinCount = "Join-Count"
+	HeaderLane      = "Lane" // absent in the general lane
 )

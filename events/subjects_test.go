@@ -14,6 +14,9 @@ func TestSubjects(t *testing.T) {
 		events.Line("gala"):                                         "LINE_gala",
 		events.LineSubjects("gala"):                                 "line.gala.>",
 		events.JoinedSubject("gala"):                                "line.gala.joined",
+		events.SealedSubject("gala"):                                "line.gala.sealed",
+		events.TurnSubject("gala", events.TurnClaimed):              "turn.gala.claimed",
+		events.TurnsOf(events.TurnLeft):                             "turn.*.left",
 		events.AdmissionSubject("gala"):                             "admission.gala",
 		events.CheckoutSubject("gala"):                              "checkout.gala.requested",
 		events.PaymentSubject("gala", events.PaymentAuthorized):     "payment.gala.authorized",
@@ -46,7 +49,10 @@ func matches(filter, subject string) bool {
 
 // subjects is all that an event's messages are published on.
 func subjects(event string) []string {
-	all := []string{events.JoinedSubject(event), events.AdmissionSubject(event), events.CheckoutSubject(event)}
+	all := []string{events.JoinedSubject(event), events.SealedSubject(event), events.AdmissionSubject(event), events.CheckoutSubject(event)}
+	for _, o := range []events.TurnOutcome{events.TurnClaimed, events.TurnLeft} {
+		all = append(all, events.TurnSubject(event, o))
+	}
 	for _, o := range []events.PaymentOutcome{events.PaymentAuthorized, events.PaymentDeclined, events.PaymentActionRequired, events.PaymentCanceled, events.PaymentCaptured} {
 		all = append(all, events.PaymentSubject(event, o))
 	}
@@ -60,7 +66,7 @@ func subjects(event string) []string {
 // of another's messages.
 func TestSubjects_EventsDoNotCollide(t *testing.T) {
 	t.Parallel()
-	ids := []string{"a", "a-", "a--", "a-b", "ab", "b", "0", "00", "joined", "requested", "authorized", "line", "line-a", "admission", "payment", "order", "stripe", "dead", strings.Repeat("z", 40), strings.Repeat("z", 39)}
+	ids := []string{"a", "a-", "a--", "a-b", "ab", "b", "0", "00", "joined", "requested", "authorized", "sealed", "turn", "claimed", "left", "line", "line-a", "admission", "payment", "order", "stripe", "dead", strings.Repeat("z", 40), strings.Repeat("z", 39)}
 	owner := map[string]string{}
 	own := func(name, by string) {
 		if was, taken := owner[name]; taken {
@@ -68,7 +74,7 @@ func TestSubjects_EventsDoNotCollide(t *testing.T) {
 		}
 		owner[name] = by
 	}
-	for _, s := range []string{events.Admissions, events.Checkouts, events.Payments, events.Orders, events.Stripe, events.Dead} {
+	for _, s := range []string{events.Admissions, events.Turns, events.Checkouts, events.Payments, events.Orders, events.Stripe, events.Dead} {
 		own(s, "everyone")
 		own(events.DeadSubject(s), "the dead of "+s)
 	}
@@ -80,8 +86,11 @@ func TestSubjects_EventsDoNotCollide(t *testing.T) {
 		own(events.DeadSubject(events.Line(id)), id)
 		for _, s := range subjects(id) {
 			own(s, id)
+			if got := events.IsSeal(s); strings.HasPrefix(s, "line.") && got != (s == events.SealedSubject(id)) {
+				t.Errorf("%s is a seal: %v", s, got)
+			}
 			for _, other := range ids {
-				line := s == events.JoinedSubject(id)
+				line := s == events.JoinedSubject(id) || s == events.SealedSubject(id)
 				if got, want := matches(events.LineSubjects(other), s), line && other == id; got != want {
 					t.Errorf("the line of %q takes %s: %v", other, s, got)
 				}
@@ -91,13 +100,17 @@ func TestSubjects_EventsDoNotCollide(t *testing.T) {
 }
 
 // An outcome over all events selects each event's, and no other outcome.
-func TestPaymentsOf(t *testing.T) {
+func TestOutcomesOverAllEvents(t *testing.T) {
 	t.Parallel()
-	for _, id := range []string{"gala", "authorized", "0-0"} {
+	for _, id := range []string{"gala", "authorized", "claimed", "0-0"} {
 		for _, s := range subjects(id) {
-			want := s == events.PaymentSubject(id, events.PaymentAuthorized)
-			if got := matches(events.PaymentsOf(events.PaymentAuthorized), s); got != want {
-				t.Errorf("authorized payments take %s: %v", s, got)
+			for filter, one := range map[string]string{
+				events.PaymentsOf(events.PaymentAuthorized): events.PaymentSubject(id, events.PaymentAuthorized),
+				events.TurnsOf(events.TurnClaimed):          events.TurnSubject(id, events.TurnClaimed),
+			} {
+				if got := matches(filter, s); got != (s == one) {
+					t.Errorf("%s takes %s: %v", filter, s, got)
+				}
 			}
 		}
 	}

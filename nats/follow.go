@@ -76,8 +76,11 @@ func (c *Client) start(ctx context.Context, f events.Follow) (jetstream.OrderedC
 	}
 	if f.From != events.FromLastPerSubject {
 		last := stream.CachedInfo().State.LastSeq
-		if f.From == events.FromNew {
+		switch f.From {
+		case events.FromNew:
 			cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, last+1
+		case events.FromAfter:
+			cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, f.After+1
 		}
 		return cfg, last, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -178,12 +179,16 @@ func (c *Client) Last(ctx context.Context, stream, subject string) (events.Messa
 }
 
 func stored(stream string, m *jetstream.RawStreamMsg) events.Message {
+	pending, _ := strconv.ParseUint(m.Header.Get(numPending), 10, 64) // told where several were asked for
 	// A direct get tells these beside the headers that were published.
-	for _, h := range []string{jetstream.StreamHeader, jetstream.SequenceHeader, jetstream.SubjectHeader, jetstream.TimeStampHeaer} {
+	for _, h := range []string{jetstream.StreamHeader, jetstream.SequenceHeader, jetstream.SubjectHeader, jetstream.TimeStampHeaer, jetstream.LastSequenceHeader, numPending} {
 		m.Header.Del(h)
 	}
-	return events.Message{Stream: stream, Subject: m.Subject, Sequence: m.Sequence, Data: m.Data, Header: flat(m.Header), At: m.Time}
+	return events.Message{Stream: stream, Subject: m.Subject, Sequence: m.Sequence, Data: m.Data, Header: flat(m.Header), At: m.Time, Pending: pending}
 }
+
+// numPending is how many messages wait behind one that was read with others.
+const numPending = "Nats-Num-Pending"
 
 func flat(h nats.Header) map[string]string {
 	if len(h) == 0 {

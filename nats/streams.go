@@ -20,6 +20,7 @@ const MaxMessageSize = 1 << 20
 
 var shared = []jetstream.StreamConfig{
 	{Name: events.Admissions, Subjects: []string{"admission.*"}, Description: "who may come in; hash-chained, one subject an event"},
+	{Name: events.Turns, Subjects: []string{"turn.*.*"}, Description: "which fans came when they were called, and which left the line"},
 	{Name: events.Checkouts, Subjects: []string{"checkout.*.requested"}, Description: "commands to charge a hold and sell its seats"},
 	{Name: events.Payments, Subjects: []string{"payment.*.*"}, Description: "what became of payment attempts"},
 	{Name: events.Orders, Subjects: []string{"order.*.*"}, Description: "what became of orders"},

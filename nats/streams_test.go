@@ -17,7 +17,7 @@ func TestStreamsAreMadeAsTheyMustBe(t *testing.T) {
 	if err := c.EnsureLine(t.Context(), "show"); err != nil {
 		t.Fatal(err)
 	}
-	subjects := map[string]string{events.Admissions: "admission.*", events.Checkouts: "checkout.*.requested", events.Payments: "payment.*.*",
+	subjects := map[string]string{events.Admissions: "admission.*", events.Turns: "turn.*.*", events.Checkouts: "checkout.*.requested", events.Payments: "payment.*.*",
 		events.Orders: "order.*.*", events.Stripe: "stripe.>", events.Dead: "dead.*", events.Line("show"): "line.show.>"}
 	n := 0
 	for info := range c.js.ListStreams(t.Context()).Info() {

@@ -168,7 +168,7 @@ func TestAnotherRequestUnderTheSameOrderIsRefused(t *testing.T) {
 func TestBadCheckoutsAreRefusedAndTheOthersBegun(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 6)
-	if err := r.store.CreateEvent(t.Context(), event("second"), []sale.Seat{{ID: "B-1", Price: 500}}); err != nil {
+	if err := r.store.CreateEvent(t.Context(), event("second"), []sale.Seat{{ID: "B-1", Price: 500}}, secret); err != nil {
 		t.Fatal(err)
 	}
 	bad := func(spoil func(*events.CheckoutRequested)) events.CheckoutRequested {

@@ -18,7 +18,7 @@ import (
 func TestBooksHoldEverything(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 3)
-	if err := r.store.CreateEvent(t.Context(), event("second"), plan(1)); err != nil {
+	if err := r.store.CreateEvent(t.Context(), event("second"), plan(1), secret); err != nil {
 		t.Fatal(err)
 	}
 	payments := r.authorized(checkout(0, 1), checkout(1))

@@ -18,8 +18,8 @@ func TestEventIsReadAsItWasCreated(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 3)
 	want := event("later")
-	want.OpensAt = r.clock.Now().Add(time.Hour)
-	if err := r.store.CreateEvent(t.Context(), want, plan(2)); err != nil {
+	want.OpensAt, want.Beacon, want.Cap = r.clock.Now().Add(time.Hour), "chain/9", 400
+	if err := r.store.CreateEvent(t.Context(), want, plan(2), secret); err != nil {
 		t.Fatal(err)
 	}
 	want.State, want.Seats = sale.Lobby, 2
@@ -56,7 +56,7 @@ func TestSeatsKeepThePlansOrder(t *testing.T) {
 	for i := range seats {
 		seats[i].ID = seat((i * 17) % 40) // neither sorted nor reversed
 	}
-	if err := r.store.CreateEvent(t.Context(), event("other"), seats); err != nil {
+	if err := r.store.CreateEvent(t.Context(), event("other"), seats, secret); err != nil {
 		t.Fatal(err)
 	}
 	got, err := r.store.Seats(t.Context(), "other")
@@ -75,7 +75,7 @@ func TestOneOfManyCreatesAnEvent(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			err := r.store.CreateEvent(t.Context(), event("wanted"), plan(i+1))
+			err := r.store.CreateEvent(t.Context(), event("wanted"), plan(i+1), secret)
 			switch {
 			case err == nil:
 				created.Add(1)
@@ -106,7 +106,7 @@ func TestEventWithABadSeatIsNotCreated(t *testing.T) {
 	} {
 		seats := plan(2)
 		spoil(seats)
-		if err := r.store.CreateEvent(t.Context(), event("half"), seats); err == nil || sale.KindOf(err) == sale.Unavailable {
+		if err := r.store.CreateEvent(t.Context(), event("half"), seats, secret); err == nil || sale.KindOf(err) == sale.Unavailable {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := r.store.Event(t.Context(), "half"); sale.KindOf(err) != sale.NotFound {
@@ -152,7 +152,7 @@ func TestSaleOpensByTheClock(t *testing.T) {
 	r := setup(t, 1)
 	e := event("timed")
 	e.OpensAt = r.clock.Now().Add(time.Minute)
-	if err := r.store.CreateEvent(t.Context(), e, plan(2)); err != nil {
+	if err := r.store.CreateEvent(t.Context(), e, plan(2), secret); err != nil {
 		t.Fatal(err)
 	}
 	state := func() sale.State {
@@ -198,8 +198,9 @@ func TestControlsCountWhatIsLeft(t *testing.T) {
 		c, ok := controls[show]
 		return c, ok
 	}
-	if c, _ := control(); c != (line.Control{State: sale.Open, Rate: 12.5, SeatsLeft: 5}) {
-		t.Errorf("at first: %+v", c)
+	c, _ := control()
+	if diff := cmp.Diff(line.Control{State: sale.Open, Rate: 12.5, SeatsLeft: 5, Secret: secret}, c); diff != "" {
+		t.Errorf("at first (-want +got):\n%s", diff)
 	}
 	payments := r.authorized(checkout(0, 1), checkout(1, 2), checkout(3))
 	if _, err := r.store.CommitOrders(t.Context(), payments, none(3)); err != nil {
@@ -250,7 +251,7 @@ func TestControlsSeeManyEvents(t *testing.T) {
 	for i := range 5 {
 		e := event(fmt.Sprintf("e%d", i))
 		e.Rate = float64(i + 1)
-		if err := r.store.CreateEvent(t.Context(), e, plan(i+1)); err != nil {
+		if err := r.store.CreateEvent(t.Context(), e, plan(i+1), secret); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -259,9 +260,32 @@ func TestControlsSeeManyEvents(t *testing.T) {
 		t.Fatalf("%d events (%v)", len(controls), err)
 	}
 	for i := range 5 {
-		want := line.Control{State: sale.Lobby, Rate: float64(i + 1), SeatsLeft: i + 1}
-		if got := controls[fmt.Sprintf("e%d", i)]; got != want {
-			t.Errorf("e%d: %+v, want %+v", i, got, want)
+		want := line.Control{State: sale.Lobby, Rate: float64(i + 1), SeatsLeft: i + 1, Secret: secret}
+		if diff := cmp.Diff(want, controls[fmt.Sprintf("e%d", i)]); diff != "" {
+			t.Errorf("e%d (-want +got):\n%s", i, diff)
 		}
+	}
+}
+
+func TestSetCap(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	shoppers := func() int { return one[int](r, `SELECT shoppers FROM events`) }
+	for _, n := range []int{300, 0, 1, 1 << 30} {
+		if err := r.store.SetCap(t.Context(), show, n); err != nil || shoppers() != n {
+			t.Errorf("the limit is %d, want %d (%v)", shoppers(), n, err)
+		}
+	}
+	if err := r.store.SetCap(t.Context(), show, -1); err == nil || shoppers() != 1<<30 {
+		t.Errorf("a limit below none: it is %d (%v)", shoppers(), err)
+	}
+	if err := r.store.SetCap(t.Context(), "none", 1); sale.CodeOf(err) != "event_not_found" {
+		t.Errorf("unknown event: %v", err)
+	}
+	if err := r.store.MoveSale(t.Context(), show, sale.Closed); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.SetCap(t.Context(), show, 1); sale.CodeOf(err) != "event_not_found" || shoppers() != 1<<30 {
+		t.Errorf("closed event: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"onsale/events"
+	"onsale/internal/draw"
 	"onsale/internal/sale"
 	"onsale/internal/testenv"
 	"onsale/store"
@@ -57,7 +58,7 @@ func setup(t *testing.T, seats int) *rig {
 	r := &rig{T: t, url: testenv.Postgres(t, store.Migrate), clock: &clock{now: time.Now().UTC().Truncate(time.Millisecond)}}
 	r.db = r.pool()
 	r.store = r.open(8)
-	if err := r.store.CreateEvent(t.Context(), event(show), plan(seats)); err != nil {
+	if err := r.store.CreateEvent(t.Context(), event(show), plan(seats), secret); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -92,6 +93,9 @@ func (r *rig) pool() *pgxpool.Pool {
 	r.Cleanup(db.Close)
 	return db
 }
+
+// secret is the draw's of every event here.
+var secret = draw.Secret{1, 2, 3}
 
 func event(id string) sale.Event {
 	return sale.Event{ID: id, Name: "A show", Currency: "eur", Rate: 12.5, Rules: sale.Rules{

@@ -60,6 +60,7 @@ type attemptKey struct{ order, attempt uuid.UUID }
 type lockedOrder struct {
 	OrderID  uuid.UUID
 	EventID  string
+	Session  []byte
 	HoldID   uuid.UUID
 	Seats    []string
 	Amount   int64
@@ -77,7 +78,7 @@ func (c *commit) read(ctx context.Context, tx pgx.Tx) error {
 	}
 	b := &pgx.Batch{}
 	b.Queue(`
-		SELECT order_id, event_id, hold_id, seats, amount, currency, status, reason
+		SELECT order_id, event_id, session, hold_id, seats, amount, currency, status, reason
 		FROM orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR NO KEY UPDATE`, ids).Query(func(rows pgx.Rows) error {
 		locked, err := pgx.CollectRows(rows, pgx.RowToStructByPos[lockedOrder])
 		c.orders = make(map[uuid.UUID]lockedOrder, len(locked))
@@ -161,7 +162,7 @@ func (c *commit) reject(i int, o lockedOrder, p events.Payment, reason string) {
 
 func (c *commit) tell(outcome events.OrderOutcome, o lockedOrder, p events.Payment, reason string) {
 	c.told = append(c.told, events.Order{
-		V: events.Version, Outcome: outcome, OrderID: o.OrderID, EventID: o.EventID, HoldID: o.HoldID, Seats: o.Seats,
+		V: events.Version, Outcome: outcome, OrderID: o.OrderID, EventID: o.EventID, Session: sale.SessionHash(o.Session), HoldID: o.HoldID, Seats: o.Seats,
 		AttemptID: p.AttemptID, IntentID: p.IntentID, Amount: o.Amount, Currency: o.Currency, Reason: reason, At: c.now.UTC(),
 	})
 }

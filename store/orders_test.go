@@ -95,7 +95,7 @@ func TestLoserTakesNothingFromOthers(t *testing.T) {
 func TestSeatsOfAnotherEventDoNotConflict(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
-	if err := r.store.CreateEvent(t.Context(), event("second"), plan(1)); err != nil {
+	if err := r.store.CreateEvent(t.Context(), event("second"), plan(1), secret); err != nil {
 		t.Fatal(err)
 	}
 	other := checkout(0)

@@ -106,7 +106,7 @@ func TestUnreachablePostgresIsUnavailable(t *testing.T) {
 		"Events":         func(ctx context.Context) error { _, err := s.Events(ctx); return err },
 		"Seats":          func(ctx context.Context) error { _, err := s.Seats(ctx, show); return err },
 		"Controls":       func(ctx context.Context) error { _, err := s.Controls(ctx); return err },
-		"CreateEvent":    func(ctx context.Context) error { return s.CreateEvent(ctx, event(show), plan(1)) },
+		"CreateEvent":    func(ctx context.Context) error { return s.CreateEvent(ctx, event(show), plan(1), secret) },
 		"MoveSale":       func(ctx context.Context) error { return s.MoveSale(ctx, show, sale.Open) },
 		"SetRate":        func(ctx context.Context) error { return s.SetRate(ctx, show, 1) },
 		"BeginAttempts":  func(ctx context.Context) error { _, err := s.BeginAttempts(ctx, nil); return err },

@@ -21,10 +21,7 @@ type eventCmd struct {
 	Create createCmd `cmd:"" help:"Put an event on sale from a seating plan, in its lobby."`
 	List   listCmd   `cmd:"" help:"List the events."`
 	Open   openCmd   `cmd:"" help:"Open the sale: the line begins to move."`
-	Pause  pauseCmd  `cmd:"" help:"Stop the line. Those inside go on."`
-	Resume resumeCmd `cmd:"" help:"Let the line go on."`
 	Close  closeCmd  `cmd:"" help:"End the sale for good."`
-	Rate   rateCmd   `cmd:"" help:"Change the pace of admission."`
 }
 
 type createCmd struct {
@@ -34,6 +31,8 @@ type createCmd struct {
 	Name          string        `help:"What fans read; the plan's name where it is not given."`
 	Currency      string        `default:"eur" help:"ISO 4217."`
 	Rate          float64       `default:"10" help:"Fans admitted a second."`
+	Cap           int           `help:"The most shoppers inside at once; 0 for no such limit."`
+	Beacon        string        `placeholder:"CHAIN/ROUND" help:"The public random value that the draw waits for: drand's chain hash, and a round after the opening."`
 	OpensAt       time.Time     `name:"opens-at" format:"2006-01-02T15:04:05Z07:00" help:"When it opens by itself (RFC 3339); otherwise by hand."`
 	MaxSeats      int           `name:"max-seats" default:"8" help:"Seats that a session can hold at once."`
 	HoldTTL       time.Duration `name:"hold-ttl" default:"5m" help:"How long a fan has from hold to checkout."`
@@ -46,52 +45,55 @@ func (c *createCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	n, err := createEvent(e.ctx, client, *c)
+	created, err := c.put(e.ctx, client)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s: %d seats, ", c.ID, n)
+	fmt.Fprintf(e.out, "%s: %d seats, ", c.ID, created.Seats)
 	if c.Open {
 		fmt.Fprintln(e.out, "open")
 	} else {
 		fmt.Fprintf(e.out, "in its lobby; open it with `onsale event open %s`\n", c.ID)
 	}
+	fmt.Fprintf(e.out, "  commitment of the draw: %s\n  Publish it now: it binds the draw to a secret that was made before anyone joined.\n", created.Commitment)
 	return nil
 }
 
-// createEvent checks plan and prices here, so that what is wrong is told before anything is sent, and puts the
-// event on sale. It returns the number of seats.
+// createEvent puts an event on sale and returns the number of its seats.
 func createEvent(ctx context.Context, client admin.Client, c createCmd) (int, error) {
+	created, err := c.put(ctx, client)
+	return created.Seats, err
+}
+
+// put checks plan and prices here, so that what is wrong is told before anything is sent, and puts the event on sale.
+func (c *createCmd) put(ctx context.Context, client admin.Client) (admin.Created, error) {
 	raw, err := readPlan(c.Plan)
 	if err != nil {
-		return 0, err
+		return admin.Created{}, err
 	}
 	p, err := plan.Parse(bytes.NewReader(raw))
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", c.Plan, err)
+		return admin.Created{}, fmt.Errorf("%s: %w", c.Plan, err)
 	}
 	prices, err := plan.ParsePrices(c.Prices)
 	if err != nil {
-		return 0, fmt.Errorf("--prices: %w", err)
+		return admin.Created{}, fmt.Errorf("--prices: %w", err)
 	}
-	seats, err := p.Price(prices)
-	if err != nil {
-		return 0, fmt.Errorf("--prices: %w", err)
+	if _, err := p.Price(prices); err != nil {
+		return admin.Created{}, fmt.Errorf("--prices: %w", err)
 	}
 	body := admin.CreateEvent{
-		ID: c.ID, Name: c.Name, Currency: c.Currency, Rate: c.Rate, MaxSeatsPerHold: c.MaxSeats, HoldTTLSeconds: int(c.HoldTTL / time.Second),
-		PaymentWindowSeconds: int(c.PaymentWindow / time.Second), Plan: json.RawMessage(raw), Prices: prices,
+		ID: c.ID, Name: c.Name, Currency: c.Currency, Rate: c.Rate, Cap: c.Cap, Beacon: c.Beacon, MaxSeatsPerHold: c.MaxSeats,
+		HoldTTLSeconds: int(c.HoldTTL / time.Second), PaymentWindowSeconds: int(c.PaymentWindow / time.Second), Plan: json.RawMessage(raw), Prices: prices,
 	}
 	if !c.OpensAt.IsZero() {
 		body.OpensAt = &c.OpensAt
 	}
-	if err := client.Create(ctx, body); err != nil {
-		return 0, err
+	created, err := client.Put(ctx, body)
+	if err != nil || !c.Open {
+		return created, err
 	}
-	if c.Open {
-		return len(seats), client.Move(ctx, c.ID, "open")
-	}
-	return len(seats), nil
+	return created, client.Move(ctx, c.ID, "open")
 }
 
 // readPlan reads a file, or one of the plans that come with the binary.
@@ -127,24 +129,25 @@ func (c *listCmd) Run(e *env) error {
 	return w.Flush()
 }
 
-// moving is the argument of the commands that move a sale.
-type moving struct {
+// one is the argument of the commands that name an event and no more.
+type one struct {
 	ID string `arg:"" help:"The event."`
 }
 
 type (
-	openCmd   moving
-	pauseCmd  moving
-	resumeCmd moving
-	closeCmd  moving
+	openCmd  one
+	closeCmd one
 )
 
-func (c *openCmd) Run(e *env) error   { return e.move(c.ID, "open") }
-func (c *pauseCmd) Run(e *env) error  { return e.move(c.ID, "pause") }
-func (c *resumeCmd) Run(e *env) error { return e.move(c.ID, "resume") }
-func (c *closeCmd) Run(e *env) error  { return e.move(c.ID, "close") }
+func (c *openCmd) Run(e *env) error {
+	return e.move(c.ID, "open", "open: the lobby is drawn, and the line begins to move")
+}
+func (c *closeCmd) Run(e *env) error {
+	return e.move(c.ID, "close", "closed for good; holds that live can still be paid")
+}
 
-func (e *env) move(eventID, verb string) error {
+// move moves a sale and says what came of it.
+func (e *env) move(eventID, verb, said string) error {
 	client, err := e.admin()
 	if err != nil {
 		return err
@@ -152,23 +155,6 @@ func (e *env) move(eventID, verb string) error {
 	if err := client.Move(e.ctx, eventID, verb); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s: %s\n", eventID, verb)
-	return nil
-}
-
-type rateCmd struct {
-	ID   string  `arg:"" help:"The event."`
-	Rate float64 `arg:"" help:"Fans a second."`
-}
-
-func (c *rateCmd) Run(e *env) error {
-	client, err := e.admin()
-	if err != nil {
-		return err
-	}
-	if err := client.SetRate(e.ctx, c.ID, c.Rate); err != nil {
-		return err
-	}
-	fmt.Fprintf(e.out, "%s: %g fans a second\n", c.ID, c.Rate)
+	fmt.Fprintf(e.out, "%s: %s\n", eventID, said)
 	return nil
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -20,9 +21,12 @@ type cli struct {
 	LogLevel slog.Level `name:"log-level" env:"LOG_LEVEL" default:"warn" help:"debug, info, warn or error."`
 
 	Up      upCmd      `cmd:"" help:"Run everything on this machine until Ctrl-C."`
-	Event   eventCmd   `cmd:"" help:"Put events on sale and steer them."`
+	Event   eventCmd   `cmd:"" help:"Put events on sale, open and close them."`
+	Line    lineCmd    `cmd:"" help:"Watch an event's line and steer it."`
 	Crowd   crowdCmd   `cmd:"" help:"Send a crowd of fans through a sale, then audit it."`
 	Audit   auditCmd   `cmd:"" help:"Check the guarantees on live data; exits 1 and names each breach."`
+	Verify  verifyCmd  `cmd:"" help:"Check an event's public records, as anyone can; exits 1 and names each breach."`
+	Gate    gateCmd    `cmd:"" help:"Check passes for a gateway in front of another site."`
 	Bench   benchCmd   `cmd:"" help:"Measure, against a baseline in the same run."`
 	Migrate migrateCmd `cmd:"" help:"Bring Postgres's schema to this version."`
 }
@@ -33,7 +37,15 @@ func main() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
-	os.Exit(app.Main(run))
+	var failed error
+	code := app.Main(func(ctx context.Context, args []string, stdout io.Writer) error {
+		failed = run(ctx, args, stdout)
+		return failed
+	})
+	if code != 0 && errors.As(failed, new(stopped)) {
+		code = 2
+	}
+	os.Exit(code)
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {

@@ -26,6 +26,8 @@ type upCmd struct {
 	RedisURL      string `name:"redis-url" env:"REDIS_URL" help:"A Redis that runs already."`
 	StripeKey     string `name:"stripe-secret-key" env:"STRIPE_SECRET_KEY" help:"A Stripe account, instead of the double."`
 	WebhookSecret string `name:"stripe-webhook-secret" env:"STRIPE_WEBHOOK_SECRET" help:"The signing secret of its webhooks."`
+
+	app.EntryCost `embed:""`
 }
 
 // Validate refuses an account whose webhooks could not be believed.
@@ -39,7 +41,7 @@ func (c *upCmd) Validate() error {
 func (c *upCmd) Run(e *env) error {
 	l, err := up.Start(e.ctx, up.Config{
 		Dir: e.cli.Data, Fresh: c.Fresh, Listen: c.Listen, OpsListen: c.OpsListen, Services: c.Services, Durable: true,
-		NATSURL: c.NATSURL, DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, StripeKey: c.StripeKey, WebhookSecret: c.WebhookSecret,
+		NATSURL: c.NATSURL, DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, StripeKey: c.StripeKey, WebhookSecret: c.WebhookSecret, Entry: c.EntryCost,
 		Log: app.NewLog(os.Stderr, e.cli.LogLevel, "onsale"), Progress: func(line string) { fmt.Fprintln(e.out, "·", line) },
 	})
 	if err != nil {

@@ -5,17 +5,22 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
-	"math"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
+	"onsale/events"
+	"onsale/internal/access"
+	"onsale/internal/beacon"
+	"onsale/internal/draw"
+	"onsale/internal/line"
 	"onsale/internal/plan"
 	"onsale/internal/problem"
 	"onsale/internal/sale"
@@ -23,16 +28,31 @@ import (
 
 // Catalog is what is on sale.
 type Catalog interface {
-	CreateEvent(ctx context.Context, e sale.Event, seats []sale.Seat) error
+	CreateEvent(ctx context.Context, e sale.Event, seats []sale.Seat, secret draw.Secret) error
 	Events(ctx context.Context) ([]sale.Event, error)
 	MoveSale(ctx context.Context, eventID string, to sale.State) error
+}
+
+// Paces are the operator's wishes for a line.
+type Paces interface {
 	SetRate(ctx context.Context, eventID string, rate float64) error
+	SetCap(ctx context.Context, eventID string, shoppers int) error
+	SetLane(ctx context.Context, eventID, lane string, share float64) error
+	GrantCodes(ctx context.Context, eventID, note string, b access.Batch) error
+}
+
+// Log is the admission logs.
+type Log interface {
+	Last(ctx context.Context, stream, subject string) (events.Message, bool, error)
 }
 
 // Deps are what the routes need of the world.
 type Deps struct {
 	Token   string // the operator's secret
 	Catalog Catalog
+	Paces   Paces
+	Log     Log
+	Codes   access.Codes
 	Line    func(ctx context.Context, eventID string) error // makes an event's line
 }
 
@@ -41,7 +61,11 @@ func Mount(app fiber.Router, d Deps) {
 	r := app.Group("/admin", d.authorize)
 	r.Get("/events", d.list)
 	r.Post("/events", d.create)
+	r.Get("/events/:event/line", d.line)
 	r.Put("/events/:event/rate", d.rate)
+	r.Put("/events/:event/cap", d.shoppers)
+	r.Put("/events/:event/lanes/:lane", d.lane)
+	r.Post("/events/:event/lanes/:lane/codes", d.codes)
 	for verb, state := range map[string]sale.State{"open": sale.Open, "resume": sale.Open, "pause": sale.Paused, "close": sale.Closed} {
 		r.Post("/events/:event/"+verb, func(c *fiber.Ctx) error {
 			if err := d.Catalog.MoveSale(c.UserContext(), c.Params("event"), state); err != nil {
@@ -66,7 +90,9 @@ type CreateEvent struct {
 	ID                   string           `json:"id"`
 	Name                 string           `json:"name"`
 	Currency             string           `json:"currency"`
-	Rate                 float64          `json:"rate"` // fans a second
+	Rate                 float64          `json:"rate"`             // fans a second
+	Cap                  int              `json:"cap,omitempty"`    // the most shoppers inside
+	Beacon               string           `json:"beacon,omitempty"` // "<chain>/<round>" of a public random value that the draw waits for
 	OpensAt              *time.Time       `json:"opens_at,omitempty"`
 	MaxSeatsPerHold      int              `json:"max_seats_per_hold,omitempty"`
 	HoldTTLSeconds       int              `json:"hold_ttl_seconds,omitempty"`
@@ -80,7 +106,7 @@ const (
 	DefaultMaxSeats      = 8
 	DefaultHoldTTL       = 5 * time.Minute
 	DefaultPaymentWindow = 3 * time.Minute
-	maxRate              = 1e6
+	maxCap               = 10_000_000
 )
 
 var currency = regexp.MustCompile(`^[a-z]{3}$`)
@@ -98,10 +124,16 @@ func (d Deps) create(c *fiber.Ctx) error {
 	if err := d.Line(c.UserContext(), e.ID); err != nil {
 		return err
 	}
-	if err := d.Catalog.CreateEvent(c.UserContext(), e, seats); err != nil {
+	secret, err := draw.NewSecret(rand.Reader)
+	if err != nil {
 		return err
 	}
-	return c.Status(fiber.StatusCreated).JSON(fiber.Map{"event_id": e.ID, "state": sale.Lobby, "seats": len(seats)})
+	if err := d.Catalog.CreateEvent(c.UserContext(), e, seats, secret); err != nil {
+		return err
+	}
+	return c.Status(fiber.StatusCreated).JSON(fiber.Map{
+		"event_id": e.ID, "state": sale.Lobby, "seats": len(seats), "commitment": draw.Commitment(secret),
+	})
 }
 
 // event checks all of the request and says all that is wrong with it.
@@ -112,7 +144,7 @@ func (r CreateEvent) event() (sale.Event, []sale.Seat, error) {
 			wrong = append(wrong, errors.New(what))
 		}
 	}
-	e := sale.Event{ID: r.ID, Name: r.Name, Currency: strings.ToLower(r.Currency), Rate: r.Rate, Rules: sale.Rules{
+	e := sale.Event{ID: r.ID, Name: r.Name, Currency: strings.ToLower(r.Currency), Rate: r.Rate, Cap: r.Cap, Beacon: r.Beacon, Rules: sale.Rules{
 		MaxSeatsPerHold: orElse(r.MaxSeatsPerHold, DefaultMaxSeats),
 		HoldTTL:         time.Duration(orElse(r.HoldTTLSeconds, int(DefaultHoldTTL/time.Second))) * time.Second,
 		PaymentWindow:   time.Duration(orElse(r.PaymentWindowSeconds, int(DefaultPaymentWindow/time.Second))) * time.Second,
@@ -121,7 +153,13 @@ func (r CreateEvent) event() (sale.Event, []sale.Seat, error) {
 		wrong = append(wrong, err)
 	}
 	refuse(!currency.MatchString(e.Currency), "currency must be an ISO 4217 code like eur")
-	refuse(!(e.Rate > 0 && e.Rate <= maxRate) || math.IsNaN(e.Rate), "rate must be above 0 and at most 1000000 fans a second")
+	refuse(!(e.Rate > 0 && e.Rate <= line.MaxRate), "rate must be above 0 and at most 1000000 fans a second")
+	refuse(e.Cap < 0 || e.Cap > maxCap, "cap must be 0 to 10000000 shoppers")
+	if e.Beacon != "" {
+		if _, err := beacon.ParseRef(e.Beacon); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	refuse(e.Rules.MaxSeatsPerHold < 1 || e.Rules.MaxSeatsPerHold > 100, "max_seats_per_hold must be 1 to 100")
 	refuse(e.Rules.HoldTTL < time.Second || e.Rules.HoldTTL > time.Hour, "hold_ttl_seconds must be 1 to 3600")
 	refuse(e.Rules.PaymentWindow < time.Second || e.Rules.PaymentWindow > time.Hour, "payment_window_seconds must be 1 to 3600")
@@ -164,20 +202,4 @@ func (d Deps) list(c *fiber.Ctx) error {
 		out[i] = fiber.Map{"event_id": e.ID, "name": e.Name, "state": e.State, "rate": e.Rate, "seats": e.Seats, "currency": e.Currency}
 	}
 	return c.JSON(fiber.Map{"events": out})
-}
-
-func (d Deps) rate(c *fiber.Ctx) error {
-	req, err := problem.Body[struct {
-		Rate float64 `json:"rate"`
-	}](c)
-	if err != nil {
-		return err
-	}
-	if !(req.Rate > 0 && req.Rate <= maxRate) {
-		return sale.Errorf(sale.Invalid, "bad_rate", "rate must be above 0 and at most 1000000 fans a second")
-	}
-	if err := d.Catalog.SetRate(c.UserContext(), c.Params("event"), req.Rate); err != nil {
-		return err
-	}
-	return c.JSON(fiber.Map{"event_id": c.Params("event"), "rate": req.Rate})
 }

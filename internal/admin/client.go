@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 
+	"onsale/events"
 	"onsale/internal/sale"
 )
 
@@ -17,9 +18,25 @@ type Client struct {
 	Token string
 }
 
-// Create puts an event on sale, in its lobby.
+// Created is what is said of an event that was put on sale.
+type Created struct {
+	EventID    string     `json:"event_id"`
+	State      sale.State `json:"state"`
+	Seats      int        `json:"seats"`
+	Commitment string     `json:"commitment"` // hex; of the draw's secret, to be published before anyone joins
+}
+
+// Put puts an event on sale, in its lobby.
+func (c Client) Put(ctx context.Context, e CreateEvent) (Created, error) {
+	var created Created
+	err := c.call(ctx, http.MethodPost, "/admin/events", e, &created)
+	return created, err
+}
+
+// Create is Put for who needs no answer.
 func (c Client) Create(ctx context.Context, e CreateEvent) error {
-	return c.call(ctx, http.MethodPost, "/admin/events", e, nil)
+	_, err := c.Put(ctx, e)
+	return err
 }
 
 // Move is open, pause, resume or close.
@@ -30,6 +47,35 @@ func (c Client) Move(ctx context.Context, eventID, verb string) error {
 // SetRate changes the pace, in fans a second.
 func (c Client) SetRate(ctx context.Context, eventID string, rate float64) error {
 	return c.call(ctx, http.MethodPut, "/admin/events/"+eventID+"/rate", map[string]float64{"rate": rate}, nil)
+}
+
+// SetCap changes how many shoppers may be inside at once; 0 lifts the limit.
+func (c Client) SetCap(ctx context.Context, eventID string, shoppers int) error {
+	return c.call(ctx, http.MethodPut, "/admin/events/"+eventID+"/cap", map[string]int{"cap": shoppers}, nil)
+}
+
+// SetLane makes a priority lane, or changes its share of the release.
+func (c Client) SetLane(ctx context.Context, eventID, lane string, share float64) error {
+	return c.call(ctx, http.MethodPut, "/admin/events/"+eventID+"/lanes/"+lane, map[string]float64{"share": share}, nil)
+}
+
+// MaxCodes is how many access codes one call gives out at most.
+const MaxCodes = maxCodes
+
+// Codes gives out access codes for a lane.
+func (c Client) Codes(ctx context.Context, eventID, lane string, count, uses int, note string) ([]string, error) {
+	var answer struct {
+		Codes []string `json:"codes"`
+	}
+	err := c.call(ctx, http.MethodPost, "/admin/events/"+eventID+"/lanes/"+lane+"/codes", map[string]any{"count": count, "uses": uses, "note": note}, &answer)
+	return answer.Codes, err
+}
+
+// Line returns the last record of an event's admission log.
+func (c Client) Line(ctx context.Context, eventID string) (events.Admission, error) {
+	var a events.Admission
+	err := c.call(ctx, http.MethodGet, "/admin/events/"+eventID+"/line", nil, &a)
+	return a, err
 }
 
 // Listed is an event as an operator sees it.

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -29,10 +28,16 @@ type Log interface {
 	Publish(ctx context.Context, out events.Outgoing) (events.Ack, error)
 }
 
+// Beacon is where public random values come from.
+type Beacon interface {
+	Value(ctx context.Context, name string) ([]byte, error)
+}
+
 // Deps are what the service needs of the world.
 type Deps struct {
 	Controls Controls
 	Streams  Log
+	Beacon   Beacon        // nil where no event may name one
 	Tick     time.Duration // how often a line is moved; 100 ms is good
 	Refresh  time.Duration // how often the operator's wishes are read
 	Now      func() time.Time
@@ -72,7 +77,7 @@ func (m *manager) refresh(ctx context.Context) error {
 	for id, want := range controls {
 		g, known := m.gates[id]
 		if !known {
-			g = &gate{Deps: m.Deps, eventID: id, joined: line.NewIndex(), log: m.Log.With("event_id", id)}
+			g = &gate{watch: newWatch(m.Deps, id), log: m.Log.With("event_id", id)}
 			m.gates[id] = g
 		}
 		g.want.Lock()
@@ -87,10 +92,8 @@ func (m *manager) refresh(ctx context.Context) error {
 
 // gate moves one event's line.
 type gate struct {
-	Deps
-	eventID string
-	joined  *line.Index
-	log     *slog.Logger
+	*watch
+	log *slog.Logger
 
 	want    sync.Mutex
 	control line.Control
@@ -98,12 +101,22 @@ type gate struct {
 	last     *events.Admission
 	written  []byte // last, as it was written
 	sequence uint64 // where last stands in ADMISSIONS
+
+	draw     *events.Draw // once it is known
+	drawn    *events.Drawn
+	drawTry  time.Time // when the draw was last tried
+	sealSent bool
+
+	released  time.Time // when the release was last changed
+	shareAt   time.Time // when the share was last measured
+	shareLast float64
+	recent    []recentCall // oldest first, those within claimGrace and one more
 }
 
 func (g *gate) run(ctx context.Context) {
 	var following sync.WaitGroup
 	defer following.Wait()
-	following.Go(func() { g.follow(ctx) })
+	following.Go(func() { g.watch.run(ctx) })
 	tick := time.NewTicker(g.Tick)
 	defer tick.Stop()
 	reload := true
@@ -132,27 +145,6 @@ func (g *gate) run(ctx context.Context) {
 	}
 }
 
-// follow counts the line's joins, from headers alone.
-func (g *gate) follow(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := g.Streams.Follow(ctx, events.Follow{Stream: events.Line(g.eventID), HeadersOnly: true}, func() {}, func(m events.Message) {
-			joins, err := strconv.Atoi(m.Header[events.HeaderJoinCount])
-			if err != nil || joins < 0 {
-				g.log.Error("a chunk without its count", "stream_seq", m.Sequence)
-				joins = 0
-			}
-			g.joined.Apply(m.Sequence, joins)
-		})
-		if err != nil && ctx.Err() == nil {
-			g.log.Warn("follow the line", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
-		}
-	}
-}
-
 // load reads the last record of the log.
 func (g *gate) load(ctx context.Context) error {
 	m, found, err := g.Streams.Last(ctx, events.Admissions, events.AdmissionSubject(g.eventID))
@@ -173,23 +165,34 @@ func (g *gate) load(ctx context.Context) error {
 
 // step appends the record that is due, if one is.
 func (g *gate) step(ctx context.Context) error {
+	tick := startTick()
+	defer tick.end()
 	g.want.Lock()
 	want := g.control
 	g.want.Unlock()
-	next, due := line.Next(g.last, g.written, g.eventID, want, g.joined.Joined(), g.Now())
+	if err := g.prepareDraw(ctx, want); err != nil {
+		return err
+	}
+	now := g.Now()
+	next, due := line.Next(g.last, g.written, g.eventID, want, g.seen(now), now)
 	if !due {
 		return nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	data := events.Encode(next)
-	ack, err := g.Streams.Publish(bounded, events.Outgoing{Subject: events.AdmissionSubject(g.eventID), Data: data, ExpectLast: &g.sequence})
+	var ack events.Ack
+	err := tick.append(func() (err error) {
+		ack, err = g.Streams.Publish(bounded, events.Outgoing{Subject: events.AdmissionSubject(g.eventID), Data: data, ExpectLast: &g.sequence})
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	g.called(g.last, next)
 	g.last, g.written, g.sequence = &next, data, ack.Sequence
 	if next.Reason != "admitted" {
-		g.log.Info("line", "state", next.State, "reason", next.Reason, "rate", next.Rate, "serving", next.Serving)
+		g.log.Info("line", "state", next.State, "reason", next.Reason, "rate", next.Rate, "release", line.Pace(next), "serving", next.Serving)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"onsale/events"
 	"onsale/internal/batch"
+	"onsale/internal/entry"
 	"onsale/internal/line"
 	"onsale/internal/pass"
 	"onsale/internal/problem"
@@ -31,57 +32,118 @@ func joinGroup(maxChunk int) batch.Config {
 	return cfg
 }
 
-// memoryLimit is how long a join waits for Redis to say whether the session has a place. The line goes on
-// without an answer: the stream is the truth.
-const memoryLimit = 500 * time.Millisecond
+// joining is one join on its way into a chunk.
+type joining struct {
+	session sale.SessionHash
+	code    events.CodeID // of the access code that let it into a priority lane
+}
 
-// join gives sessions their places: the one they have, or one in the next chunk.
-func (s *sales) join(ctx context.Context, o *onSale, sessions []sale.SessionHash) ([]line.Ticket, error) {
-	tickets := make([]line.Ticket, len(sessions))
-	has := make([]bool, len(sessions))
+// join gives sessions their places in a lane: the one they have, or one in the next chunk. Whatever races with it,
+// here or on another node, all are told the same: the lowest place that the stream has.
+func (s *sales) join(ctx context.Context, o *onSale, l *lane, joins []joining) ([]line.Ticket, error) {
+	tickets := make([]line.Ticket, len(joins))
+	has := make([]bool, len(joins))
 	lap := laps("recall")
-	recall, cancel := context.WithTimeout(ctx, memoryLimit)
-	known, err := s.Places.Recall(recall, o.event.ID, o.epoch, sessions)
-	cancel()
-	if err != nil {
-		placesFailed.Inc()
-	}
-	for i := range known {
-		if known[i] != nil {
-			tickets[i], has[i] = *known[i], true
-		}
-	}
-	index := map[sale.SessionHash]uint32{} // in the chunk; a session that stands twice in a batch joins once
-	var chunk []sale.SessionHash
-	for i, session := range sessions {
-		if _, twice := index[session]; !has[i] && !twice {
-			index[session] = uint32(len(chunk))
-			chunk = append(chunk, session)
-		}
-	}
-	var sequence uint64
-	if len(chunk) > 0 {
-		lap("publish")
-		if sequence, err = s.publishChunk(ctx, o, chunk); err != nil {
-			return nil, err
-		}
-		lap("remember")
-		fresh := s.remember(ctx, o, sequence, chunk)
-		for i, session := range sessions {
-			if !has[i] {
-				tickets[i] = fresh[index[session]]
+	s.recall(ctx, o, l, joins, func(i int, t line.Ticket) { tickets[i], has[i] = t, true })
+	index := make(map[sale.SessionHash]uint32, len(joins)) // in the chunk; a session that stands twice in a batch joins once
+	chunk := events.Chunk{Lane: l.name, Sessions: make([]sale.SessionHash, 0, len(joins))}
+	for i, j := range joins {
+		if _, twice := index[j.session]; !has[i] && !twice {
+			index[j.session] = uint32(len(chunk.Sessions))
+			chunk.Sessions = append(chunk.Sessions, j.session)
+			if l.name != "" {
+				chunk.Codes = append(chunk.Codes, j.code)
 			}
 		}
 	}
+	var sequence uint64
+	if len(chunk.Sessions) > 0 {
+		lap("publish")
+		var err error
+		if sequence, err = s.publishChunk(ctx, o, chunk); err != nil {
+			return nil, err
+		}
+	}
+	lap("follow")
 	for i := range tickets {
 		sequence = max(sequence, tickets[i].Sequence)
 	}
-	lap("follow")
 	if err := o.line.WaitFor(ctx, sequence); err != nil {
 		return nil, errLineBehind.Because(err)
 	}
+	if len(chunk.Sessions) > 0 {
+		lap("remember")
+		fresh := lowest(o, l, sequence, chunk.Sessions)
+		l.memory.add(ctx, fresh)
+		for i, j := range joins {
+			if !has[i] {
+				tickets[i] = fresh[index[j.session]]
+			}
+		}
+	}
 	lap("")
 	return tickets, nil
+}
+
+// lowest are the places of a chunk's sessions, once it has been read back: those in the chunk, or lower ones of the
+// same sessions that others made at the same time.
+func lowest(o *onSale, l *lane, sequence uint64, sessions []sale.SessionHash) []line.Ticket {
+	tickets := make([]line.Ticket, len(sessions))
+	for i, session := range sessions {
+		tickets[i] = line.Ticket{Epoch: o.epoch, Sequence: sequence, Index: uint32(i), Session: session}
+	}
+	l.recent.Find(o.epoch, sessions, func(i int, t line.Ticket) {
+		if t.Before(tickets[i]) {
+			tickets[i] = t
+		}
+	})
+	return tickets
+}
+
+// recall finds the places that sessions have already. Those that this node knows to be new need not be asked for, and
+// of those that joined lately it knows itself.
+func (s *sales) recall(ctx context.Context, o *onSale, l *lane, joins []joining, found func(i int, t line.Ticket)) {
+	sessions, maybe := make([]sale.SessionHash, len(joins)), make([]bool, len(joins))
+	for i := range joins {
+		sessions[i] = joins[i].session
+	}
+	l.sessions.Add(sessions, maybe)
+	all := !o.known.Load()
+	var at []int
+	asked := sessions[:0]
+	for i := range joins {
+		if all || maybe[i] {
+			at, asked = append(at, i), append(asked, joins[i].session)
+		}
+	}
+	if len(asked) == 0 {
+		return
+	}
+	l.recent.Find(o.epoch, asked, func(n int, t line.Ticket) {
+		found(at[n], t)
+		at[n] = -1
+	})
+	missing := 0
+	for n := range asked {
+		if at[n] >= 0 {
+			at[missing], asked[missing] = at[n], asked[n]
+			missing++
+		}
+	}
+	if missing == 0 {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, memoryLimit)
+	defer cancel()
+	known, err := s.Places.Recall(bounded, o.key(l.name), asked[:missing])
+	if err != nil {
+		placesFailed.Inc()
+	}
+	for n := range known {
+		if known[n] != nil {
+			found(at[n], *known[n])
+		}
+	}
 }
 
 // laps measures phases that follow each other: each call ends the one before.
@@ -94,36 +156,24 @@ func laps(phase string) func(next string) {
 	}
 }
 
-func (s *sales) publishChunk(ctx context.Context, o *onSale, chunk []sale.SessionHash) (uint64, error) {
+func (s *sales) publishChunk(ctx context.Context, o *onSale, chunk events.Chunk) (uint64, error) {
+	header := map[string]string{events.HeaderJoinCount: strconv.Itoa(len(chunk.Sessions))}
+	if chunk.Lane != "" {
+		header[events.HeaderLane] = chunk.Lane
+	}
 	ack, err := s.Streams.Publish(ctx, events.Outgoing{
-		Subject: events.JoinedSubject(o.event.ID), ID: uuid.NewString(),
-		Header: map[string]string{events.HeaderJoinCount: strconv.Itoa(len(chunk))}, Data: events.EncodeChunk(chunk),
+		Subject: events.JoinedSubject(o.event.ID), ID: uuid.NewString(), Header: header, Data: chunk.Encode(),
 	})
 	if err == nil {
-		chunkSize.Observe(float64(len(chunk)))
+		chunkSize.Observe(float64(len(chunk.Sessions)))
 	}
 	return ack.Sequence, err
 }
 
-// remember stores the places of a chunk and returns the one that counts for each session: another node may
-// have been faster with the same session.
-func (s *sales) remember(ctx context.Context, o *onSale, sequence uint64, chunk []sale.SessionHash) []line.Ticket {
-	tickets := make([]line.Ticket, len(chunk))
-	for i, session := range chunk {
-		tickets[i] = line.Ticket{Epoch: o.epoch, Sequence: sequence, Index: uint32(i), Session: session}
-	}
-	bounded, cancel := context.WithTimeout(ctx, memoryLimit)
-	defer cancel()
-	lowest, err := s.Places.Remember(bounded, o.event.ID, tickets)
-	if err != nil {
-		placesFailed.Inc()
-		return tickets
-	}
-	return lowest
-}
-
 type joinRequest struct {
-	Session string `json:"session"`
+	Session string         `json:"session"`
+	Code    string         `json:"code,omitempty"` // an access code, for a priority lane
+	Proof   entry.Solution `json:"proof,omitzero"` // where one is asked for
 }
 
 // plainJoin reads a join as nearly every client writes it, without the work of a JSON reader. What it does not
@@ -154,68 +204,105 @@ func (s *server) postJoin(c *fiber.Ctx) error {
 	if err := sale.CheckSession(req.Session); err != nil {
 		return err
 	}
-	if s.sales.admission(o.event.ID).State == sale.Closed {
+	if o.last().State == sale.Closed {
 		return sale.Errorf(sale.Conflict, "sale_closed", "the sale is over")
 	}
-	t, err := o.joins.Do(c.UserContext(), sale.HashSession(o.event.ID, req.Session))
+	if err := s.door.pass(c, o.event.ID, req, s.Now()); err != nil {
+		return err
+	}
+	lane, join, err := s.admit(c.UserContext(), o, req)
 	if err != nil {
 		return err
 	}
-	st, err := s.stand(o, t)
+	t, err := lane.joins.Do(c.UserContext(), join)
 	if err != nil {
 		return err
 	}
-	answer := standing{Standing: st, ticket: s.Tickets.Sign(o.event.ID, t)} // a pass comes with a poll
+	place, err := o.place(t)
+	if err != nil {
+		return err
+	}
+	if place.Left {
+		return sale.Errorf(sale.Conflict, "left_line", "this session has left the line; one that joins again needs a new session")
+	}
+	// A pass comes with a poll.
+	answer := standing{Standing: line.Stand(place, o.last()), place: place, ticket: s.Tickets.Sign(o.event.ID, t)}
 	return answer.send(c.Status(fiber.StatusCreated))
 }
 
-func (s *server) getPosition(c *fiber.Ctx) error {
+// admit says which lane a join is for: with an access code, the code's, if it has a use left.
+func (s *server) admit(ctx context.Context, o *onSale, req joinRequest) (l *lane, join joining, err error) {
+	join.session = sale.HashSession(o.event.ID, req.Session)
+	if req.Code == "" {
+		return o.general, join, nil
+	}
+	grant, err := s.Codes.Read(o.event.ID, req.Code)
+	if err != nil {
+		return nil, join, err
+	}
+	join.code = grant.ID
+	ok, err := s.Places.Redeem(ctx, o.key(grant.Lane), grant.ID, grant.Uses, join.session)
+	if err == nil && !ok {
+		err = sale.Errorf(sale.Forbidden, "code_used", "the access code has no use left")
+	}
+	if err != nil {
+		return nil, join, err
+	}
+	return o.lane(grant.Lane), join, nil
+}
+
+// standOf verifies the ticket of a call and says where it stands, from memory alone.
+func (s *server) standOf(c *fiber.Ctx) (*onSale, line.Ticket, line.Place, error) {
 	o, err := s.sales.find(c.UserContext(), c.Params("event"))
 	if err != nil {
-		return err
+		return nil, line.Ticket{}, line.Place{}, err
 	}
 	t, err := s.Tickets.Verify(o.event.ID, problem.Bearer(c))
+	if err == nil && t.Epoch != o.epoch {
+		err = line.ErrBadTicket
+	}
+	if err != nil {
+		return nil, t, line.Place{}, err
+	}
+	place, err := o.place(t)
+	return o, t, place, err
+}
+
+func (s *server) getPosition(c *fiber.Ctx) error {
+	ticket, now := problem.Bearer(c), s.Now()
+	if wait, early := s.door.polls.NotBefore(ticket, now); early {
+		return errTooEarly.After(wait)
+	}
+	o, t, place, err := s.standOf(c)
 	if err != nil {
 		return err
 	}
-	if t.Epoch != o.epoch {
-		return line.ErrBadTicket
-	}
-	st, err := s.stand(o, t)
-	if err != nil {
-		return err
-	}
-	answer := standing{Standing: st}
-	if st.State == line.Admitted {
+	answer := standing{Standing: line.Stand(place, o.last()), place: place}
+	if answer.State == line.Admitted {
 		if answer.pass, answer.passExpiresAt, err = s.Passes.Issue(o.event.ID, t.Session); err != nil {
 			return err
 		}
+		o.turns.claim(place, t.Session, answer.passExpiresAt)
+	} else {
+		s.door.told(ticket, answer.PollIn, now)
 	}
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	return answer.send(c)
 }
 
-// stand says how a ticket stands now, from memory alone.
-func (s *server) stand(o *onSale, t line.Ticket) (line.Standing, error) {
-	arrival, ok := o.line.Arrival(t.Sequence, t.Index)
-	if !ok {
-		return line.Standing{}, errLineBehind
-	}
-	return line.Stand(arrival, *s.sales.admission(o.event.ID)), nil
-}
-
-func (s *server) getQueue(c *fiber.Ctx) error {
-	o, err := s.sales.find(c.UserContext(), c.Params("event"))
+// deletePosition leaves the line. It is answered once the leaving is durable; doing it again changes nothing.
+func (s *server) deletePosition(c *fiber.Ctx) error {
+	o, t, place, err := s.standOf(c)
 	if err != nil {
 		return err
 	}
-	a := s.sales.admission(o.event.ID)
-	_, sold := s.sales.soldOf(o.event.ID, nil)
-	c.Set(fiber.HeaderCacheControl, "public, max-age=1")
-	return c.JSON(fiber.Map{
-		"state": a.State, "opens_at": opensAt(o.event), "serving": a.Serving, "joined": o.line.Joined(),
-		"rate": a.Rate, "seats_left": max(o.event.Seats-sold, 0),
-	})
+	if !place.Left {
+		if _, err := o.leaves.Do(c.UserContext(), leaving{place.Lane, events.Turn{Arrival: place.Arrival, Session: t.Session}}); err != nil {
+			return err
+		}
+		o.left.Add(place.Lane, place.Arrival)
+	}
+	return c.SendStatus(fiber.StatusNoContent)
 }
 
 // sessionHeader proves the session where there is no body to hold it.

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,21 +11,10 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"onsale/events"
-	"onsale/internal/batch"
 	"onsale/internal/line"
+	"onsale/internal/record"
 	"onsale/internal/sale"
 )
-
-// onSale is what this node knows of one event, all in memory.
-type onSale struct {
-	event   sale.Event
-	seats   []sale.Seat
-	ordinal map[string]int // seat id to its index in seats
-	epoch   uint64
-	line    *line.Index
-	joins   *batch.Group[sale.SessionHash, line.Ticket]
-	seatMap seatMap
-}
 
 // sales are all events, and what the streams say of them.
 type sales struct {
@@ -36,9 +24,10 @@ type sales struct {
 
 	mu         sync.RWMutex
 	byID       map[string]*onSale
-	list       []sale.Event                 // newest first
-	looked     time.Time                    // when the catalog was last read
-	admissions map[string]*events.Admission // none is changed once it is here
+	list       []sale.Event // newest first
+	looked     time.Time    // when the catalog was last read
+	admissions map[string]*logged
+	left       map[string]*line.Marks       // by event: arrival numbers of those who left
 	sold       map[string]map[string]string // event to seat to order
 	voided     map[string]bool              // orders: what confirmed them may be read once more, and later
 }
@@ -52,16 +41,19 @@ const (
 )
 
 func newSales(s *server) *sales {
-	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]*events.Admission{}, sold: map[string]map[string]string{}, voided: map[string]bool{}}
+	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]*logged{}, left: map[string]*line.Marks{}, sold: map[string]map[string]string{}, voided: map[string]bool{}}
 }
 
 // follow keeps the node's knowledge current until ctx ends.
 func (s *sales) follow(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	var behind sync.WaitGroup
-	behind.Add(2)
+	behind.Add(3)
 	g.Go(func() error {
 		return s.keep(ctx, events.Follow{Stream: events.Admissions, From: events.FromLastPerSubject}, behind.Done, s.admitted)
+	})
+	g.Go(func() error {
+		return s.keep(ctx, events.Follow{Stream: events.Turns, Subject: events.TurnsOf(events.TurnLeft)}, behind.Done, s.someLeft)
 	})
 	g.Go(func() error { return s.keep(ctx, events.Follow{Stream: events.Orders}, behind.Done, s.ordered) })
 	g.Go(func() error {
@@ -205,6 +197,7 @@ func (s *sales) load(ctx context.Context) error {
 				}
 				s.mu.Lock()
 				s.byID[e.ID] = o
+				o.admitted(s.admissions[e.ID])
 				s.mu.Unlock()
 			})
 		}
@@ -222,43 +215,6 @@ func (s *sales) load(ctx context.Context) error {
 	}
 }
 
-// open reads an event's seats and its line so far.
-func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
-	seats, err := s.Catalog.Seats(ctx, e.ID)
-	if err != nil {
-		return nil, err
-	}
-	epoch, err := s.Streams.LineEpoch(ctx, e.ID)
-	if err != nil {
-		return nil, err
-	}
-	o := &onSale{event: e, seats: seats, ordinal: make(map[string]int, len(seats)), epoch: epoch, line: line.NewIndex()}
-	for i, t := range seats {
-		o.ordinal[t.ID] = i
-	}
-	o.joins = batch.New(joinGroup(s.MaxChunk), func(ctx context.Context, sessions []sale.SessionHash) ([]line.Ticket, error) {
-		return s.join(ctx, o, sessions)
-	})
-	caughtUp := make(chan struct{})
-	following, giveUp := context.WithCancel(s.life)
-	go s.keep(following, events.Follow{Stream: events.Line(e.ID), HeadersOnly: true}, func() { close(caughtUp) }, func(m events.Message) {
-		joins, err := strconv.Atoi(m.Header[events.HeaderJoinCount])
-		if err != nil || joins < 0 {
-			s.Log.Error("a chunk without its count", "event_id", e.ID, "stream_seq", m.Sequence)
-			joins = 0
-		}
-		o.line.Apply(m.Sequence, joins)
-	})
-	select {
-	case <-caughtUp:
-		context.AfterFunc(s.life, giveUp)
-		return o, nil
-	case <-ctx.Done():
-		giveUp()
-		return nil, errLineBehind.Because(ctx.Err())
-	}
-}
-
 // admitted takes an admission record.
 func (s *sales) admitted(m events.Message) {
 	a, err := events.Decode[events.Admission](m.Data)
@@ -266,9 +222,38 @@ func (s *sales) admitted(m events.Message) {
 		s.Log.Error("read admission", "stream_seq", m.Sequence, "error", err)
 		return
 	}
+	l := &logged{a, record.HeadOf(a.N, m.Data)}
 	s.mu.Lock()
-	s.admissions[a.EventID] = &a
+	s.admissions[a.EventID] = l
+	if o := s.byID[a.EventID]; o != nil {
+		o.admitted(l)
+	}
 	s.mu.Unlock()
+}
+
+// someLeft takes a report of fans who left a line.
+func (s *sales) someLeft(m events.Message) {
+	r, err := events.Decode[events.TurnReport](m.Data)
+	if err != nil {
+		s.Log.Error("read turns", "stream_seq", m.Sequence, "error", err)
+		return
+	}
+	left := s.leftOf(r.EventID)
+	for _, fan := range r.Fans {
+		left.Add(r.Lane, fan.Arrival)
+	}
+}
+
+// leftOf are those who left an event's line.
+func (s *sales) leftOf(eventID string) *line.Marks {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := s.left[eventID]
+	if left == nil {
+		left = &line.Marks{}
+		s.left[eventID] = left
+	}
+	return left
 }
 
 // ordered takes an order's outcome.
@@ -317,17 +302,14 @@ func (s *sales) paid(m events.Message) {
 	}
 }
 
-// inLobby is the record of an event that has none yet.
-var inLobby = &events.Admission{State: sale.Lobby}
-
-// admission is the last record of an event's log.
-func (s *sales) admission(eventID string) *events.Admission {
+// stateOf is where an event's sale stands, also of one whose line is still being read.
+func (s *sales) stateOf(eventID string) sale.State {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if a := s.admissions[eventID]; a != nil {
-		return a
+		return a.State
 	}
-	return inLobby
+	return sale.Lobby
 }
 
 // soldOf returns those of the seats that are sold, as far as this node has read, and how many are in all.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"onsale/events"
+	"onsale/internal/access"
 	"onsale/internal/batch"
 	"onsale/internal/line"
 	"onsale/internal/pass"
@@ -27,6 +28,7 @@ type Streams interface {
 	Publish(ctx context.Context, out events.Outgoing) (events.Ack, error)
 	Follow(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) error
 	Read(ctx context.Context, stream string, sequence uint64) (events.Message, error)
+	Range(ctx context.Context, stream, subject string, from uint64, limit, maxBytes int) ([]events.Message, error)
 	LineEpoch(ctx context.Context, eventID string) (uint64, error)
 }
 
@@ -52,10 +54,11 @@ type Memory interface {
 	Accepted(ctx context.Context, order uuid.UUID) (sale.Accepted, bool, error)
 }
 
-// Places are the places that sessions have in a line.
+// Places are the places that sessions have in a line, and what is left of the access codes.
 type Places interface {
-	Recall(ctx context.Context, eventID string, epoch uint64, sessions []sale.SessionHash) ([]*line.Ticket, error)
-	Remember(ctx context.Context, eventID string, tickets []line.Ticket) ([]line.Ticket, error)
+	Recall(ctx context.Context, k line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error)
+	Remember(ctx context.Context, k line.Key, tickets []line.Ticket) ([]line.Ticket, error)
+	Redeem(ctx context.Context, k line.Key, code events.CodeID, uses int, session sale.SessionHash) (bool, error)
 }
 
 // Deps are what the service needs of the world.
@@ -69,7 +72,9 @@ type Deps struct {
 	Webhook  func(body []byte, signature string) (events.StripeEvent, error) // verifies
 
 	Tickets  line.Tickets
+	Codes    access.Codes
 	Passes   *pass.Keys
+	Entry    Entry
 	MaxChunk int // joins in one message; 1 is the baseline that the bench compares with
 
 	Now   func() time.Time
@@ -93,6 +98,9 @@ type server struct {
 	sales  *sales
 	orders *batch.Group[uuid.UUID, sale.Order] // looks orders up, those of many requests at once
 	told   *waiters
+
+	door    *door
+	reading chan struct{} // one for each who reads the public records
 }
 
 var lookups = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 16 << 10, Timeout: 5 * time.Second}
@@ -100,7 +108,7 @@ var lookups = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 16 << 10, Ti
 // Run serves until ctx ends, then finishes the requests under way.
 func Run(ctx context.Context, d Deps) error {
 	g, life := errgroup.WithContext(ctx)
-	s := &server{Deps: d, life: life, orders: batch.New(lookups, d.Catalog.Orders), told: newWaiters()}
+	s := &server{Deps: d, life: life, orders: batch.New(lookups, d.Catalog.Orders), told: newWaiters(), door: newDoor(d.Entry), reading: make(chan struct{}, readersAtOnce)}
 	s.sales = newSales(s)
 	g.Go(func() error { return s.sales.follow(life) })
 	context.AfterFunc(life, func() { d.Ready.Store(false) })
@@ -121,6 +129,11 @@ func (s *server) routes() *fiber.App {
 	v1.Get("/queue/:event/position", s.getPosition)
 	v1.Get("/queue/:event", s.getQueue)
 	app.Use(problem.RequestID, deadline)
+	v1.Delete("/queue/:event/position", s.deletePosition)
+	v1.Get("/queue/:event/draw", s.getDraw)
+	v1.Get("/queue/:event/proof", s.getProof)
+	v1.Get("/queue/:event/admissions", s.getAdmissions)
+	v1.Get("/queue/:event/chunks", s.getChunks)
 	v1.Get("/events", s.listEvents)
 	v1.Get("/events/:event", s.getEvent)
 	v1.Get("/events/:event/seats", s.getSeats)

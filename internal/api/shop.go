@@ -28,7 +28,7 @@ type event struct {
 
 func (s *server) describe(e sale.Event) event {
 	_, sold := s.sales.soldOf(e.ID, nil)
-	return event{ID: e.ID, Name: e.Name, Currency: e.Currency, State: s.sales.admission(e.ID).State, OpensAt: opensAt(e),
+	return event{ID: e.ID, Name: e.Name, Currency: e.Currency, State: s.sales.stateOf(e.ID), OpensAt: opensAt(e),
 		Seats: e.Seats, SeatsLeft: max(e.Seats-sold, 0), MaxSeats: e.Rules.MaxSeatsPerHold}
 }
 
@@ -179,7 +179,7 @@ func (s *server) postHold(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := selling(s.sales.admission(o.event.ID).State); err != nil {
+	if err := selling(o.last().State); err != nil {
 		return err
 	}
 	if sold, _ := s.sales.soldOf(o.event.ID, req.SeatIDs); len(sold) > 0 {

@@ -14,6 +14,7 @@ import (
 // by far the most frequent one.
 type standing struct {
 	line.Standing
+	place         line.Place
 	ticket        string // to a join
 	pass          string // to a poll of one who is admitted
 	passExpiresAt time.Time
@@ -27,8 +28,8 @@ func (a standing) send(c *fiber.Ctx) error {
 }
 
 // appendJSON appends
-// {ticket?, state, position, eta, eta_low, eta_high, poll_after_ms, reason?, pass?, pass_expires_at?}:
-// position from 1, times in seconds, null where unknown.
+// {ticket?, state, position, eta, eta_low, eta_high, poll_after_ms, reason?, lane?, arrival, place?, pass?,
+// pass_expires_at?}: position from 1, arrival and place from 0, times in seconds, null where unknown.
 func (a standing) appendJSON(b []byte) []byte {
 	b = append(b, '{')
 	if a.ticket != "" {
@@ -40,17 +41,23 @@ func (a standing) appendJSON(b []byte) []byte {
 	} else {
 		b = strconv.AppendUint(b, *a.Position, 10)
 	}
-	for _, key := range [...]string{`,"eta":`, `,"eta_low":`, `,"eta_high":`} {
-		b = append(b, key...)
-		if a.ETA == nil {
-			b = append(b, "null"...)
-		} else {
-			b = strconv.AppendInt(b, *a.ETA, 10)
-		}
+	if a.ETA == nil {
+		b = append(b, `,"eta":null,"eta_low":null,"eta_high":null`...)
+	} else {
+		b = strconv.AppendInt(append(b, `,"eta":`...), a.ETA.Expected, 10)
+		b = strconv.AppendInt(append(b, `,"eta_low":`...), a.ETA.Low, 10)
+		b = strconv.AppendInt(append(b, `,"eta_high":`...), a.ETA.High, 10)
 	}
 	b = strconv.AppendInt(append(b, `,"poll_after_ms":`...), a.PollIn.Milliseconds(), 10)
 	if a.Reason != "" {
 		b = append(append(b, `,"reason":`...), quoted(a.Reason)...)
+	}
+	if a.place.Lane != "" {
+		b = append(append(append(b, `,"lane":"`...), a.place.Lane...), '"')
+	}
+	b = strconv.AppendUint(append(b, `,"arrival":`...), a.place.Arrival, 10)
+	if a.place.Drawn {
+		b = strconv.AppendUint(append(b, `,"place":`...), a.place.Number, 10)
 	}
 	if a.pass != "" {
 		b = append(append(append(b, `,"pass":"`...), a.pass...), `","pass_expires_at":"`...)

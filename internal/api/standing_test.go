@@ -13,20 +13,23 @@ import (
 // TestStandingIsJSON: what is written by hand is what a JSON writer would have said.
 func TestStandingIsJSON(t *testing.T) {
 	t.Parallel()
-	position, eta := uint64(1<<40), int64(12)
+	position, eta := uint64(1<<40), line.ETA{Expected: 12, Low: 9, High: 21}
 	expires := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
 	for name, a := range map[string]standing{
 		"lobby":    {Standing: line.Standing{State: "lobby", PollIn: time.Second}, ticket: "AbC-_"},
 		"waiting":  {Standing: line.Standing{State: line.Waiting, Position: &position, ETA: &eta, PollIn: 1500 * time.Millisecond}},
 		"reason":   {Standing: line.Standing{State: "paused", Position: &position, Reason: "\"quoted\"\\ \n<é>\u2028"}},
-		"admitted": {Standing: line.Standing{State: line.Admitted, ETA: &eta}, pass: "a.b.c", passExpiresAt: expires},
+		"admitted": {Standing: line.Standing{State: line.Admitted, ETA: &eta}, place: line.Place{Lane: "presale", Arrival: 7, Number: 1 << 33, Drawn: true}, pass: "a.b.c", passExpiresAt: expires},
 	} {
-		want := map[string]any{"state": a.State, "position": nil, "eta": nil, "eta_low": nil, "eta_high": nil, "poll_after_ms": float64(a.PollIn.Milliseconds())}
+		want := map[string]any{"state": a.State, "position": nil, "eta": nil, "eta_low": nil, "eta_high": nil, "poll_after_ms": float64(a.PollIn.Milliseconds()), "arrival": float64(a.place.Arrival)}
+		if a.place.Drawn {
+			want["lane"], want["place"] = a.place.Lane, float64(a.place.Number)
+		}
 		if a.Position != nil {
 			want["position"] = float64(position)
 		}
 		if a.ETA != nil {
-			want["eta"], want["eta_low"], want["eta_high"] = float64(eta), float64(eta), float64(eta)
+			want["eta"], want["eta_low"], want["eta_high"] = 12.0, 9.0, 21.0
 		}
 		for key, value := range map[string]string{"ticket": a.ticket, "reason": a.Reason, "pass": a.pass} {
 			if value != "" {
@@ -48,7 +51,7 @@ func TestStandingIsJSON(t *testing.T) {
 }
 
 func BenchmarkStanding(b *testing.B) {
-	position, eta := uint64(1234567), int64(12)
+	position, eta := uint64(1234567), line.ETA{Expected: 12, Low: 9, High: 21}
 	a := standing{Standing: line.Standing{State: line.Waiting, Position: &position, ETA: &eta, PollIn: time.Second}, ticket: string(make([]byte, 90))}
 	var room [512]byte
 	b.ReportAllocs()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"onsale/internal/beacon"
 	"onsale/internal/pass"
 )
 
@@ -28,23 +29,29 @@ type Common struct {
 	CheckConfig  bool       `name:"check-config" help:"Print the configuration, secrets redacted, and end."`
 }
 
+// DefaultMaxChunk is how many joins a message of the line carries at most. The stream syncs once a message.
+const DefaultMaxChunk = 1024
+
 // API is the configuration of the api.
 type API struct {
-	Common         `embed:""`
-	RedisURL       string        `name:"redis-url" env:"REDIS_URL" help:"Redis or Valkey; addr parameters name a cluster's nodes, or with master_name its Sentinels." required:"" secret:"url"`
-	Listen         string        `name:"listen" env:"API_LISTEN" default:"127.0.0.1:8080" help:"Where fans are served."`
-	TicketSecret   string        `name:"ticket-secret" env:"TICKET_SECRET" help:"Signs tickets; base64 of at least 32 bytes, the same on every node." required:"" secret:"all"`
-	PassKeys       string        `name:"pass-keys" env:"PASS_KEYS" help:"Ed25519 seeds, base64, comma-separated: the first signs, all verify." required:"" secret:"all"`
-	PassTTL        time.Duration `name:"pass-ttl" env:"PASS_TTL" default:"10m" help:"How long a pass is good for."`
-	AdminToken     string        `name:"admin-token" env:"ADMIN_TOKEN" help:"The operators' token, at least 16 characters; empty turns the admin routes off." secret:"all"`
-	WebhookSecrets []string      `name:"stripe-webhook-secrets" env:"STRIPE_WEBHOOK_SECRETS" help:"Signing secrets of Stripe's webhooks; two during a rotation." secret:"all"`
-	MaxChunk       int           `name:"max-chunk" env:"MAX_CHUNK" default:"256" help:"Joins in one message of the line."`
+	Common       `embed:""`
+	RedisURL     string        `name:"redis-url" env:"REDIS_URL" help:"Redis or Valkey; addr parameters name a cluster's nodes, or with master_name its Sentinels." required:"" secret:"url"`
+	Listen       string        `name:"listen" env:"API_LISTEN" default:"127.0.0.1:8080" help:"Where fans are served."`
+	TicketSecret string        `name:"ticket-secret" env:"TICKET_SECRET" help:"Signs tickets; base64 of at least 32 bytes, the same on every node." required:"" secret:"all"`
+	PassKeys     string        `name:"pass-keys" env:"PASS_KEYS" help:"Ed25519 seeds, base64, comma-separated: the first signs, all verify." required:"" secret:"all"`
+	PassTTL      time.Duration `name:"pass-ttl" env:"PASS_TTL" default:"10m" help:"How long a pass is good for."`
+
+	EntryCost      `embed:""`
+	AdminToken     string   `name:"admin-token" env:"ADMIN_TOKEN" help:"The operators' token, at least 16 characters; empty turns the admin routes off." secret:"all"`
+	WebhookSecrets []string `name:"stripe-webhook-secrets" env:"STRIPE_WEBHOOK_SECRETS" help:"Signing secrets of Stripe's webhooks; two during a rotation." secret:"all"`
+	MaxChunk       int      `name:"max-chunk" env:"MAX_CHUNK" default:"1024" help:"Joins in one message of the line."`
 }
 
 // Admitter is the configuration of the admitter.
 type Admitter struct {
-	Common `embed:""`
-	Tick   time.Duration `name:"tick" env:"ADMITTER_TICK" default:"100ms" help:"How often a line is moved."`
+	Common    `embed:""`
+	Tick      time.Duration `name:"tick" env:"ADMITTER_TICK" default:"100ms" help:"How often a line is moved."`
+	BeaconURL []string      `name:"beacon-url" env:"BEACON_URL" help:"Relays of drand, where events may name a public random value for their draw."`
 }
 
 // Payworker is the configuration of the payworker.
@@ -78,7 +85,8 @@ func (c Common) Validate() error {
 func (c API) Validate() error {
 	secret, err := base64.StdEncoding.DecodeString(c.TicketSecret)
 	_, keys := pass.ParseKeys(c.PassKeys, c.PassTTL, time.Now)
-	return errors.Join(c.Common.Validate(), keys,
+	_, entry := c.entry()
+	return errors.Join(c.Common.Validate(), keys, entry,
 		unless(err == nil && len(secret) >= 32, "ticket-secret must be the base64 of at least 32 bytes: openssl rand -base64 32"),
 		unless(c.AdminToken == "" || len(c.AdminToken) >= 16, "admin-token must have at least 16 characters"),
 		unless(c.PassTTL >= 30*time.Second && c.PassTTL <= time.Hour, "pass-ttl must be 30s to 1h"),
@@ -89,7 +97,11 @@ func (c API) Validate() error {
 
 // Validate says all that is wrong with a configuration.
 func (c Admitter) Validate() error {
-	return errors.Join(c.Common.Validate(), unless(c.Tick >= 10*time.Millisecond && c.Tick <= time.Second, "tick must be 10ms to 1s"))
+	var relays error
+	if len(c.BeaconURL) > 0 {
+		relays = beacon.Config{Relays: c.BeaconURL, Timeout: beaconTimeout}.Validate()
+	}
+	return errors.Join(c.Common.Validate(), relays, unless(c.Tick >= 10*time.Millisecond && c.Tick <= time.Second, "tick must be 10ms to 1s"))
 }
 
 // Validate says all that is wrong with a configuration.

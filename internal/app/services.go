@@ -12,10 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"onsale/events"
+	"onsale/internal/access"
 	"onsale/internal/admin"
 	"onsale/internal/admitter"
 	"onsale/internal/api"
 	"onsale/internal/committer"
+	"onsale/internal/entry"
 	"onsale/internal/line"
 	"onsale/internal/pass"
 	"onsale/internal/payworker"
@@ -36,6 +38,11 @@ func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) err
 	if err != nil {
 		return err
 	}
+	entryCost, err := cfg.entry()
+	if err != nil {
+		return err
+	}
+	entryCost.Proofs = entry.NewProofs(secret)
 	p, err := connect(ctx, "api", cfg.Common, cfg.RedisURL, log)
 	if err != nil {
 		return err
@@ -52,7 +59,9 @@ func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) err
 	g.Go(func() error {
 		return p.serveOps(ctx, cfg.OpsListen, func(app fiber.Router) {
 			if cfg.AdminToken != "" {
-				admin.Mount(app, admin.Deps{Token: cfg.AdminToken, Catalog: p.store, Line: p.nats.EnsureLine})
+				admin.Mount(app, admin.Deps{
+					Token: cfg.AdminToken, Catalog: p.store, Paces: p.store, Log: p.nats, Codes: access.NewCodes(secret), Line: p.nats.EnsureLine,
+				})
 			}
 		})
 	})
@@ -60,7 +69,7 @@ func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) err
 		return api.Run(ctx, api.Deps{
 			Listener: ln, Streams: p.nats, Catalog: p.store, Holds: p.redis, Memory: p.redis, Places: p.redis,
 			Webhook: stripe.New(stripe.Config{WebhookSecrets: cfg.WebhookSecrets}).Verify,
-			Tickets: line.NewTickets(secret), Passes: passes, MaxChunk: cfg.MaxChunk,
+			Tickets: line.NewTickets(secret), Codes: access.NewCodes(secret), Passes: passes, Entry: entryCost, MaxChunk: cfg.MaxChunk,
 			Now: time.Now, Log: log, Ready: &p.ready,
 		})
 	})
@@ -75,11 +84,15 @@ func RunAdmitter(ctx context.Context, cfg Admitter, log *slog.Logger) error {
 	}
 	defer p.close()
 	p.ready.Store(true)
+	var source admitter.Beacon
+	if b := newBeacons(cfg.BeaconURL); b != nil {
+		source = b
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
 	g.Go(func() error {
 		return admitter.Run(ctx, admitter.Deps{
-			Controls: p.store, Streams: p.nats, Tick: cfg.Tick, Refresh: controlsEvery, Now: time.Now, Log: log,
+			Controls: p.store, Streams: p.nats, Beacon: source, Tick: cfg.Tick, Refresh: controlsEvery, Now: time.Now, Log: log,
 		})
 	})
 	return g.Wait()

@@ -8,12 +8,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"onsale/events"
-	"onsale/internal/line"
+	"onsale/internal/record"
 	"onsale/internal/sale"
 )
 
@@ -114,13 +115,13 @@ type facts struct {
 	orders     []events.Order
 	dead       []events.Message
 	admissions []events.Message
-	joins      int
+	lines      map[string]record.Summary
 }
 
 // gather reads causes before their effects' other side is judged: the streams first, Postgres next, then Stripe
 // and Redis, which only ever follow.
 func gather(ctx context.Context, d Deps) (*facts, error) {
-	f := &facts{seats: map[string][]sale.SeatKey{}}
+	f := &facts{seats: map[string][]sale.SeatKey{}, lines: map[string]record.Summary{}}
 	var bad error
 	read := func(stream string, each func(events.Message) error) error {
 		err := readAll(ctx, d.Streams, stream, func(m events.Message) {
@@ -156,20 +157,43 @@ func gather(ctx context.Context, d Deps) (*facts, error) {
 		if f.seats[id], err = d.Seats.SeatKeys(ctx, id); err != nil {
 			return nil, fmt.Errorf("read redis: %w", err)
 		}
-		index := line.NewIndex()
-		if err := read(events.Line(id), func(m events.Message) error {
-			sessions, err := events.DecodeChunk(m.Data)
-			if err == nil && m.Header[events.HeaderJoinCount] != fmt.Sprint(len(sessions)) {
-				err = fmt.Errorf("its header says %s joins, its body has %d", m.Header[events.HeaderJoinCount], len(sessions))
+		check := record.NewChecker(id)
+		for _, m := range f.admissions {
+			if m.Subject == events.AdmissionSubject(id) {
+				check.Admission(m.Data)
 			}
-			index.Apply(m.Sequence, len(sessions))
-			return err
+		}
+		if err := read(events.Line(id), func(m events.Message) error {
+			r := record.Message{Sequence: m.Sequence}
+			if events.IsSeal(m.Subject) {
+				r.Sealed = m.Data
+			} else {
+				r.Chunk = m.Data
+			}
+			check.Take(r)
+			return headersAgree(m)
 		}); err != nil {
 			return nil, err
 		}
-		f.joins += int(index.Joined())
+		f.lines[id] = check.Finish()
 	}
 	return f, nil
+}
+
+// headersAgree says whether a chunk's headers, which nodes count by, say what is in it.
+func headersAgree(m events.Message) error {
+	if events.IsSeal(m.Subject) {
+		return nil
+	}
+	chunk, err := events.DecodeChunk(m.Data)
+	if err != nil {
+		return err
+	}
+	if m.Header[events.HeaderJoinCount] != strconv.Itoa(len(chunk.Sessions)) || m.Header[events.HeaderLane] != chunk.Lane {
+		return fmt.Errorf("its headers say %s joins of lane %q, its body has %d of %q",
+			m.Header[events.HeaderJoinCount], m.Header[events.HeaderLane], len(chunk.Sessions), chunk.Lane)
+	}
+	return nil
 }
 
 // readAll reads what a stream holds now.

@@ -49,6 +49,8 @@ func All() []Bench {
 		{"http", "a bare Fiber handler: the ceiling of everything that speaks HTTP here", benchHTTP},
 		{"join", "joins over HTTP, durable; against one message per join, and against the bare handler", benchJoin},
 		{"position", "polls of a position; against the bare handler", benchPosition},
+		{"line-stream", "joins into the line's own stream, without HTTP; on one node, and on three with three replicas", benchLineStream},
+		{"eta", "the ETA's honesty and arrivals against the target, in simulated sales in virtual time", benchETA},
 		{"path", "orders through the whole path, from join to captured, with the Stripe double at no latency", benchPath},
 	}
 }

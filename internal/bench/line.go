@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"onsale/internal/line"
 )
 
 // simple is a load on the bare handler.
@@ -113,23 +116,14 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 	if _, err := s.event(ctx, "line", "theatre", 0.001); err != nil {
 		return nil, err
 	}
-	headers := make([]string, 1000)
-	for i := range headers {
-		answer, err := once(joins(s.address, "line"))
-		if err != nil {
-			return nil, err
-		}
-		var a struct {
-			Ticket string `json:"ticket"`
-		}
-		if err := json.Unmarshal(answer, &a); err != nil || a.Ticket == "" {
-			return nil, fmt.Errorf("join %d: no ticket in %s", i, answer)
-		}
-		headers[i] = "Authorization: Bearer " + a.Ticket + "\r\n"
+	headers, err := s.tickets("line", 1_000_000)
+	if err != nil {
+		return nil, err
 	}
+	var polled atomic.Uint64 // over all samples: no ticket comes again too early
 	polls := func(address string) load {
-		return load{address: address, status: http.StatusOK, request: func(buf []byte, i uint64) []byte {
-			return appendGet(buf, "/v1/queue/line/position", headers[i%uint64(len(headers))])
+		return load{address: address, status: http.StatusOK, request: func(buf []byte, _ uint64) []byte {
+			return appendGet(buf, "/v1/queue/line/position", headers[polled.Add(1)%uint64(len(headers))])
 		}}
 	}
 	answer, err := once(polls(s.address))
@@ -149,4 +143,34 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 		base, err := closedLoop(ctx, r.Connections, r.Duration, polls(bareAddress))
 		return v, []float64{base}, err
 	})
+}
+
+// tickets are headers with tickets of as many fans: a fan who polls too early is refused, so there must be more of
+// them than are asked for in the seconds that each has to wait. All but the first are signed here.
+func (s *system) tickets(event string, n int) ([]string, error) {
+	answer, err := once(joins(s.address, event))
+	if err != nil {
+		return nil, err
+	}
+	var a struct {
+		Ticket string `json:"ticket"`
+	}
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return nil, fmt.Errorf("join %s: %w", event, err)
+	}
+	t, err := line.ReadTicket(a.Ticket)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := base64.StdEncoding.DecodeString(s.API.TicketSecret)
+	if err != nil {
+		return nil, err
+	}
+	keys := line.NewTickets(secret)
+	headers := make([]string, n)
+	for i := range headers {
+		headers[i] = "Authorization: Bearer " + keys.Sign(event, t) + "\r\n"
+		t.Index++
+	}
+	return headers, nil
 }

@@ -138,7 +138,7 @@ func TestLosersGetTheirMoneyBack(t *testing.T) {
 	t.Parallel()
 	l := startLocal(t, dataDir(t))
 	openSmall(t, l, "losers", 3)
-	l.Double.SetFaults(double.Faults{LatencyMS: 400})
+	l.Double.SetFaults(double.Faults{LatencyMS: 1500})
 	const fans = 30
 	var orders []string
 	for range fans {

@@ -33,7 +33,7 @@ func stream(r *rand.Rand) []chunk {
 // to some place that it has read before.
 func follow(r *rand.Rand, x *line.Index, all []chunk) {
 	for next := 0; next < len(all); {
-		x.Apply(all[next].sequence, all[next].joins)
+		x.Apply(all[next].sequence, "", uint16(all[next].joins))
 		if next++; r.Intn(4) == 0 {
 			next = r.Intn(next + 1)
 		}
@@ -53,13 +53,13 @@ func TestIndex_IsAFunctionOfTheStream(t *testing.T) {
 			var arrival uint64
 			for _, c := range all {
 				for i := range uint32(c.joins) {
-					if got, ok := x.Arrival(c.sequence, i); !ok || got != arrival {
+					if _, got, ok := x.Arrival(c.sequence, i); !ok || got != arrival {
 						t.Fatalf("seed %d: join %d of chunk %d arrived as %d, %v; want %d", seed, i, c.sequence, got, ok, arrival)
 					}
 					arrival++
 				}
 			}
-			if got := x.Joined(); got != arrival {
+			if got := x.Joined(""); got != arrival {
 				t.Fatalf("seed %d: %d joined, want %d", seed, got, arrival)
 			}
 		}
@@ -73,17 +73,17 @@ func TestIndex_NeverChangesItsMind(t *testing.T) {
 		all := stream(rand.New(rand.NewSource(seed)))
 		whole := line.NewIndex()
 		for _, c := range all {
-			whole.Apply(c.sequence, c.joins)
+			whole.Apply(c.sequence, "", uint16(c.joins))
 		}
 		x := line.NewIndex()
 		for i, c := range all {
-			x.Apply(c.sequence, c.joins)
+			x.Apply(c.sequence, "", uint16(c.joins))
 			for j, d := range all {
-				got, ok := x.Arrival(d.sequence, 0)
+				_, got, ok := x.Arrival(d.sequence, 0)
 				if ok != (j <= i) {
 					t.Fatalf("seed %d: after chunk %d, chunk %d is known: %v", seed, c.sequence, d.sequence, ok)
 				}
-				if want, _ := whole.Arrival(d.sequence, 0); ok && got != want {
+				if _, want, _ := whole.Arrival(d.sequence, 0); ok && got != want {
 					t.Fatalf("seed %d: after chunk %d, chunk %d begins at %d, later at %d", seed, c.sequence, d.sequence, got, want)
 				}
 			}
@@ -95,18 +95,18 @@ func TestIndex_KnowsNothingUnread(t *testing.T) {
 	t.Parallel()
 	x := line.NewIndex()
 	for _, sequence := range []uint64{0, 1, 1 << 63} {
-		if n, ok := x.Arrival(sequence, 0); ok || n != 0 {
+		if _, n, ok := x.Arrival(sequence, 0); ok || n != 0 {
 			t.Errorf("Arrival(%d) of an empty line = %d, %v", sequence, n, ok)
 		}
 	}
-	x.Apply(2, 5)
-	x.Apply(2, 7)
-	x.Apply(1, 7)
-	x.Apply(0, 7)
-	if got := x.Joined(); got != 5 {
+	x.Apply(2, "", 5)
+	x.Apply(2, "", 7)
+	x.Apply(1, "", 7)
+	x.Apply(0, "", 7)
+	if got := x.Joined(""); got != 5 {
 		t.Errorf("chunks that were applied before count: %d joined", got)
 	}
-	if n, ok := x.Arrival(0, 0); ok {
+	if _, n, ok := x.Arrival(0, 0); ok {
 		t.Errorf("there is a chunk 0, it begins at %d", n)
 	}
 }
@@ -125,7 +125,7 @@ func TestIndex_WaitFor(t *testing.T) {
 			}()
 		}
 		for read := range uint64(len(back)) {
-			x.Apply(read, 1)
+			x.Apply(read, "", 1)
 			synctest.Wait() // everyone is back, or waits
 			for sequence := range back {
 				if got, due := back[sequence].Load(), uint64(sequence) <= read; got != due {
@@ -140,7 +140,7 @@ func TestIndex_WaitForEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		x := line.NewIndex()
-		x.Apply(1, 1)
+		x.Apply(1, "", 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- x.WaitFor(ctx, 2) }()
@@ -167,13 +167,13 @@ func TestIndex_ConcurrentReaders(t *testing.T) {
 	for range 8 {
 		readers.Go(func() {
 			for last := uint64(0); last < chunks*10; {
-				joined := x.Joined()
+				joined := x.Joined("")
 				if joined%10 != 0 || joined < last {
 					t.Errorf("%d joined after %d", joined, last)
 					return
 				}
 				if joined > 0 {
-					if n, ok := x.Arrival(joined/10, 9); !ok || n != joined-1 {
+					if _, n, ok := x.Arrival(joined/10, 9); !ok || n != joined-1 {
 						t.Errorf("the last of %d arrived as %d, %v", joined, n, ok)
 						return
 					}
@@ -185,9 +185,9 @@ func TestIndex_ConcurrentReaders(t *testing.T) {
 	for _, follower := range []int{1, 2} {
 		readers.Go(func() {
 			for s := uint64(1); s <= chunks; s++ {
-				x.Apply(s, 10)
+				x.Apply(s, "", 10)
 				if follower == 2 {
-					x.Apply(max(s, 5)-4, 10)
+					x.Apply(max(s, 5)-4, "", 10)
 				}
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"onsale/events"
 	"onsale/internal/line"
 	"onsale/internal/sale"
@@ -149,7 +151,7 @@ func TestNext_ManyAdmittersAreAsFastAsOne(t *testing.T) {
 					}
 					pending[i], copies[i] = nil, l.records
 				default:
-					if next, due := line.Next(copies[i].last, copies[i].written, event, want(sale.Open, rate), everyone, now); due {
+					if next, due := line.Next(copies[i].last, copies[i].written, event, want(sale.Open, rate), seen(everyone), now); due {
 						pending[i] = &next
 					} else if r.Intn(3) == 0 {
 						copies[i] = l.records
@@ -229,11 +231,11 @@ func TestNext_WithAnOldViewAdmitsNobody(t *testing.T) {
 		"an earlier clock": {50, -time.Hour}, "the same clock": {50, 200 * time.Millisecond},
 		"fewer joins": {19, time.Second}, "as many joins": {20, time.Second}, "no joins": {0, time.Second},
 	} {
-		if next, due := line.Next(l.last, l.written, event, want(sale.Open, 100), c.joined, began.Add(c.after)); due || next.Serving < 20 {
+		if next, due := line.Next(l.last, l.written, event, want(sale.Open, 100), seen(c.joined), began.Add(c.after)); due || next.Serving < 20 {
 			t.Errorf("%s: Next = %+v, %v", name, next, due)
 		}
 	}
-	if next, due := line.Next(l.last, l.written, event, want(sale.Open, 100), 22, began.Add(time.Second)); !due || next.Serving != 22 {
+	if next, due := line.Next(l.last, l.written, event, want(sale.Open, 100), seen(22), began.Add(time.Second)); !due || next.Serving != 22 {
 		t.Errorf("two wait, Next = %+v, %v", next, due)
 	}
 }
@@ -243,11 +245,12 @@ func TestNext_TimesAreUTC(t *testing.T) {
 	t.Parallel()
 	l := opened(t, 100)
 	local := began.Add(time.Second + 999).In(time.FixedZone("somewhere", 3600))
-	next, due := line.Next(l.last, l.written, event, want(sale.Open, 100), 1, local)
+	next, due := line.Next(l.last, l.written, event, want(sale.Open, 100), seen(1), local)
 	if !due || next.At.Location() != time.UTC || next.PacedTo.Location() != time.UTC || !next.At.Equal(began.Add(time.Second)) {
 		t.Errorf("Next = %+v, %v", next, due)
 	}
-	if again, err := events.Decode[events.Admission](events.Encode(next)); err != nil || again != next {
-		t.Errorf("it is read as %+v, %v", again, err)
+	again, err := events.Decode[events.Admission](events.Encode(next))
+	if diff := cmp.Diff(next, again); err != nil || diff != "" {
+		t.Errorf("it is read otherwise: %v (-want +got):\n%s", err, diff)
 	}
 }

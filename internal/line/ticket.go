@@ -20,6 +20,13 @@ type Ticket struct {
 	Session  sale.SessionHash
 }
 
+// Key names one lane of an event's line. A line that was made anew has another epoch.
+type Key struct {
+	EventID string
+	Epoch   uint64
+	Lane    string // "" is the general one
+}
+
 // Before says whether t is the better place of the two.
 func (t Ticket) Before(o Ticket) bool {
 	return t.Sequence < o.Sequence || t.Sequence == o.Sequence && t.Index < o.Index

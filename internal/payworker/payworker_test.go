@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"onsale/events"
+	"onsale/internal/draw"
 	"onsale/internal/payworker"
 	"onsale/internal/sale"
 	"onsale/internal/stripe"
@@ -45,7 +46,7 @@ func setup(t *testing.T) *rig {
 	t.Cleanup(s.Close)
 	e := sale.Event{ID: show, Name: "A show", Currency: "eur", Rate: 1, Rules: sale.Rules{MaxSeatsPerHold: 6, HoldTTL: time.Minute, PaymentWindow: time.Minute}}
 	seats := []sale.Seat{{ID: "A-1", Zone: "A", Row: "1", Number: "1", Category: "front", Price: 4200}, {ID: "A-2", Zone: "A", Row: "1", Number: "2", Category: "front", Price: 4200}}
-	if err := s.CreateEvent(t.Context(), e, seats); err != nil {
+	if err := s.CreateEvent(t.Context(), e, seats, draw.Secret{}); err != nil {
 		t.Fatal(err)
 	}
 	d, err := double.New(double.Config{SecretKey: key})

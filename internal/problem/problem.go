@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -30,9 +31,11 @@ var statuses = map[sale.Kind]int{
 	sale.Unprocessable: http.StatusUnprocessableEntity,
 	sale.TooLarge:      http.StatusRequestEntityTooLarge,
 	sale.Unavailable:   http.StatusServiceUnavailable,
+	sale.TooMany:       http.StatusTooManyRequests,
 }
 
-// RetryAfter is how many seconds a client that met an overload or an outage is asked to wait.
+// RetryAfter is how many seconds a client that met an overload or an outage is asked to wait, where the error doesn't
+// know better.
 const RetryAfter = 1
 
 const requestIDHeader = "X-Request-Id"
@@ -73,7 +76,7 @@ func Handler(log *slog.Logger) fiber.ErrorHandler {
 			log.Error("request failed", "request_id", id, "method", c.Method(), "route", c.Route().Path, "status", status, "error", err)
 		}
 		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-			c.Set(fiber.HeaderRetryAfter, fmt.Sprint(RetryAfter))
+			c.Set(fiber.HeaderRetryAfter, fmt.Sprint(max(RetryAfter, int(math.Ceil(e.Wait.Seconds())))))
 		}
 		if status == http.StatusUnauthorized {
 			c.Set(fiber.HeaderWWWAuthenticate, "Bearer")

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"strconv"
+	"time"
 
+	"onsale/events"
 	"onsale/internal/line"
 	"onsale/internal/sale"
 )
@@ -17,8 +20,12 @@ import (
 // as arguments of their own they would cost more than the look-ups.
 
 // buckets is what the names of a line's hashes begin with.
-func buckets(eventID string, epoch uint64) string {
-	return "{" + eventID + "}:joined:" + strconv.FormatUint(epoch, 36) + ":"
+func buckets(k line.Key) string {
+	name := "{" + k.EventID + "}:joined:" + strconv.FormatUint(k.Epoch, 36) + ":"
+	if k.Lane != "" {
+		name += k.Lane + ":"
+	}
+	return name
 }
 
 const placeSize = 8 + 4
@@ -26,7 +33,7 @@ const placeSize = 8 + 4
 var unknownPlace = bytes.Repeat([]byte{0xff}, placeSize)
 
 // Recall returns the places that sessions already have in a line, in order; nil where none is known.
-func (c *Client) Recall(ctx context.Context, eventID string, epoch uint64, sessions []sale.SessionHash) ([]*line.Ticket, error) {
+func (c *Client) Recall(ctx context.Context, k line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error) {
 	if len(sessions) == 0 {
 		return nil, nil
 	}
@@ -34,7 +41,7 @@ func (c *Client) Recall(ctx context.Context, eventID string, epoch uint64, sessi
 	for i := range sessions {
 		asked = append(asked, sessions[i][:]...)
 	}
-	places, err := c.recall.Run(ctx, c.c, []string{buckets(eventID, epoch)}, asked).Text()
+	places, err := c.recall.Run(ctx, c.c, []string{buckets(k)}, asked).Text()
 	if err != nil {
 		return nil, unavailable("recall places", err)
 	}
@@ -44,15 +51,15 @@ func (c *Client) Recall(ctx context.Context, eventID string, epoch uint64, sessi
 	out := make([]*line.Ticket, len(sessions))
 	for i, s := range sessions {
 		if place := []byte(places[i*placeSize : (i+1)*placeSize]); !bytes.Equal(place, unknownPlace) {
-			t := unpack(place, epoch, s)
+			t := unpack(place, k.Epoch, s)
 			out[i] = &t
 		}
 	}
 	return out, nil
 }
 
-// Remember stores places of one line and returns the lowest known of each session, which is the one that counts.
-func (c *Client) Remember(ctx context.Context, eventID string, tickets []line.Ticket) ([]line.Ticket, error) {
+// Remember stores places of one lane and returns the lowest known of each session, which is the one that counts.
+func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket) ([]line.Ticket, error) {
 	if len(tickets) == 0 {
 		return nil, nil
 	}
@@ -62,8 +69,7 @@ func (c *Client) Remember(ctx context.Context, eventID string, tickets []line.Ti
 		fresh = binary.BigEndian.AppendUint64(fresh, tickets[i].Sequence)
 		fresh = binary.BigEndian.AppendUint32(fresh, tickets[i].Index)
 	}
-	epoch := tickets[0].Epoch
-	places, err := c.remember.Run(ctx, c.c, []string{buckets(eventID, epoch)}, sessions, fresh).Text()
+	places, err := c.remember.Run(ctx, c.c, []string{buckets(k)}, sessions, fresh).Text()
 	if err != nil {
 		return nil, unavailable("remember places", err)
 	}
@@ -72,7 +78,7 @@ func (c *Client) Remember(ctx context.Context, eventID string, tickets []line.Ti
 	}
 	out := make([]line.Ticket, len(tickets))
 	for i := range tickets {
-		out[i] = unpack([]byte(places[i*placeSize:(i+1)*placeSize]), epoch, tickets[i].Session)
+		out[i] = unpack([]byte(places[i*placeSize:(i+1)*placeSize]), k.Epoch, tickets[i].Session)
 	}
 	return out, nil
 }
@@ -80,4 +86,18 @@ func (c *Client) Remember(ctx context.Context, eventID string, tickets []line.Ti
 // unpack reads a place: 8 bytes of sequence and 4 of index.
 func unpack(place []byte, epoch uint64, s sale.SessionHash) line.Ticket {
 	return line.Ticket{Epoch: epoch, Sequence: binary.BigEndian.Uint64(place), Index: binary.BigEndian.Uint32(place[8:]), Session: s}
+}
+
+// codeKept is for how long the uses of an access code are remembered after its last: longer than any sale.
+const codeKept = 180 * 24 * time.Hour
+
+// Redeem takes a use of an access code for a session, false where none is left. A session uses it once, however
+// often it asks.
+func (c *Client) Redeem(ctx context.Context, k line.Key, code events.CodeID, uses int, session sale.SessionHash) (bool, error) {
+	key := "{" + k.EventID + "}:code:" + k.Lane + ":" + hex.EncodeToString(code[:])
+	ok, err := c.redeem.Run(ctx, c.c, []string{key}, session[:], uses, codeKept.Milliseconds()).Bool()
+	if err != nil {
+		return false, unavailable("redeem access code", err)
+	}
+	return ok, nil
 }

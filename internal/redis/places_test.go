@@ -3,24 +3,29 @@ package redis
 import (
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"onsale/events"
 	"onsale/internal/line"
 	"onsale/internal/sale"
 )
 
 const epoch = 1_770_000_000_123_456_789
 
+var general = line.Key{EventID: show, Epoch: epoch}
+
 func place(session sale.SessionHash, sequence uint64, index uint32) line.Ticket {
 	return line.Ticket{Epoch: epoch, Session: session, Sequence: sequence, Index: index}
 }
 
-// remember stores tickets and returns what is known after that.
+// remember1 stores a ticket and returns what is known after that.
 func (r *rig) remember1(t line.Ticket) line.Ticket {
 	r.Helper()
-	known, err := r.Remember(r.Context(), show, []line.Ticket{t})
+	known, err := r.Remember(r.Context(), general, []line.Ticket{t})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -30,7 +35,7 @@ func (r *rig) remember1(t line.Ticket) line.Ticket {
 func TestTheLowestPlaceIsRemembered(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	places, err := r.Recall(t.Context(), show, epoch, []sale.SessionHash{fan(1), fan(2)})
+	places, err := r.Recall(t.Context(), general, []sale.SessionHash{fan(1), fan(2)})
 	if err != nil || places[0] != nil || places[1] != nil {
 		t.Errorf("nobody has joined: %v (%v)", places, err)
 	}
@@ -47,19 +52,19 @@ func TestTheLowestPlaceIsRemembered(t *testing.T) {
 			t.Errorf("after %+v: %+v, want %+v", step.add, got, step.want)
 		}
 	}
-	if places, err = r.Recall(t.Context(), show, epoch, []sale.SessionHash{fan(2), fan(1)}); err != nil || places[0] != nil || *places[1] != place(fan(1), 255, 900) {
+	if places, err = r.Recall(t.Context(), general, []sale.SessionHash{fan(2), fan(1)}); err != nil || places[0] != nil || *places[1] != place(fan(1), 255, 900) {
 		t.Errorf("recalled %v (%v)", places, err)
 	}
-	if places, err = r.Recall(t.Context(), "other", epoch, []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
+	if places, err = r.Recall(t.Context(), line.Key{EventID: "other", Epoch: epoch}, []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
 		t.Errorf("of another event: %v (%v)", places, err)
 	}
-	if places, err = r.Recall(t.Context(), show, epoch+1, []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
+	if places, err = r.Recall(t.Context(), line.Key{EventID: show, Epoch: epoch + 1}, []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
 		t.Errorf("of a line made anew: %v (%v)", places, err)
 	}
-	if places, err = r.Recall(t.Context(), show, epoch, nil); err != nil || len(places) != 0 {
+	if places, err = r.Recall(t.Context(), general, nil); err != nil || len(places) != 0 {
 		t.Errorf("of nobody: %v (%v)", places, err)
 	}
-	if known, err := r.Remember(t.Context(), show, nil); err != nil || len(known) != 0 {
+	if known, err := r.Remember(t.Context(), general, nil); err != nil || len(known) != 0 {
 		t.Errorf("of nobody: %v (%v)", known, err)
 	}
 }
@@ -81,7 +86,7 @@ func TestEveryByteOfAPlaceCounts(t *testing.T) {
 		}
 	}
 	for _, round := range [][2][]line.Ticket{{down, down}, {up, up}, {down, up}} {
-		known, err := r.Remember(t.Context(), show, round[0])
+		known, err := r.Remember(t.Context(), general, round[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +117,7 @@ func TestOneSessionFromManyNodesHasOnePlace(t *testing.T) {
 				}
 			}
 			mu.Unlock()
-			known, err := r.Remember(t.Context(), show, mine)
+			known, err := r.Remember(t.Context(), general, mine)
 			if err != nil {
 				t.Error(err)
 				return
@@ -126,7 +131,7 @@ func TestOneSessionFromManyNodesHasOnePlace(t *testing.T) {
 	}
 	all.Wait()
 	for s, want := range lowest {
-		if got, err := r.Recall(t.Context(), show, epoch, []sale.SessionHash{s}); err != nil || got[0] == nil || *got[0] != want {
+		if got, err := r.Recall(t.Context(), general, []sale.SessionHash{s}); err != nil || got[0] == nil || *got[0] != want {
 			t.Errorf("got %+v, want %+v (%v)", got[0], want, err)
 		}
 	}
@@ -136,7 +141,7 @@ func TestOneSessionTwiceInABatch(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	low, high := place(fan(1), 5, 1), place(fan(1), 5, 2)
-	known, err := r.Remember(t.Context(), show, []line.Ticket{high, low, high})
+	known, err := r.Remember(t.Context(), general, []line.Ticket{high, low, high})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,11 +154,11 @@ func TestSpoiltPlaceIsAnError(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	session := fan(1)
-	bucket := buckets(show, epoch) + string(session[:2])
+	bucket := buckets(general) + string(session[:2])
 	if err := r.db.HSet(t.Context(), bucket, string(session[2:]), "short").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Recall(t.Context(), show, epoch, []sale.SessionHash{fan(1)}); err == nil {
+	if _, err := r.Recall(t.Context(), general, []sale.SessionHash{fan(1)}); err == nil {
 		t.Error("recalled it")
 	}
 }
@@ -166,7 +171,7 @@ func TestPlacesAreSmall(t *testing.T) {
 	var batch []line.Ticket
 	for i := range fans {
 		if batch = append(batch, place(dense(i), uint64(i/256), uint32(i%256))); len(batch) == 1000 {
-			if _, err := r.Remember(t.Context(), show, batch); err != nil {
+			if _, err := r.Remember(t.Context(), general, batch); err != nil {
 				t.Fatal(err)
 			}
 			batch = batch[:0]
@@ -190,5 +195,135 @@ func TestPlacesAreSmall(t *testing.T) {
 	t.Logf("%d sessions in %d buckets: %d bytes, %.1f a fan", fans, len(keys), bytes, float64(bytes)/fans)
 	if bytes > fans*limit {
 		t.Errorf("%.1f bytes a fan", float64(bytes)/fans)
+	}
+}
+
+// TestLanesPlacesAreApart: a session has a place in each lane that it joined, and none counts in another.
+func TestLanesPlacesAreApart(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	// Names that begin alike, that look like an epoch or a bucket's name, and that are none.
+	lanes := []string{"", "a", "ab", "a-b", "b", "0", "presale", "presale-2"}
+	want := map[string]line.Ticket{}
+	key := func(lane string) line.Key { return line.Key{EventID: show, Epoch: epoch, Lane: lane} }
+	for i, lane := range lanes {
+		places, err := r.Recall(t.Context(), key(lane), []sale.SessionHash{fan(1)})
+		if err != nil || places[0] != nil {
+			t.Errorf("nobody joined lane %q: %v (%v)", lane, places, err)
+		}
+		want[lane] = place(fan(1), uint64(100-i), uint32(i)) // lower than those of all lanes before
+		if known, err := r.Remember(t.Context(), key(lane), []line.Ticket{want[lane]}); err != nil || known[0] != want[lane] {
+			t.Errorf("joined lane %q: %v (%v)", lane, known, err)
+		}
+	}
+	for _, lane := range lanes {
+		places, err := r.Recall(t.Context(), key(lane), []sale.SessionHash{fan(1), fan(2)})
+		if err != nil || places[0] == nil || *places[0] != want[lane] || places[1] != nil {
+			t.Errorf("lane %q: %v, want %+v (%v)", lane, places, want[lane], err)
+		}
+	}
+}
+
+// redeem1 takes a use of a code and says whether there was one.
+func (r *rig) redeem1(k line.Key, code events.CodeID, uses int, session sale.SessionHash) bool {
+	r.Helper()
+	ok, err := r.Redeem(r.Context(), k, code, uses, session)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return ok
+}
+
+// TestACodeIsUsedSoOften: of many sessions that want a code at once, as many get it as it has uses; who has it, has it
+// for good, and asks as often as it likes.
+func TestACodeIsUsedSoOften(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	k := line.Key{EventID: show, Epoch: epoch, Lane: "presale"}
+	for _, uses := range []int{1, 2, 7, 500} {
+		code := events.CodeID{1, byte(uses)}
+		const sessions, asks = 40, 3
+		var won [sessions]atomic.Int64
+		var all sync.WaitGroup
+		for i := range sessions {
+			for range asks {
+				all.Go(func() {
+					ok, err := r.Redeem(t.Context(), k, code, uses, fan(i))
+					if err != nil {
+						t.Error(err)
+					}
+					if ok {
+						won[i].Add(1)
+					}
+				})
+			}
+		}
+		all.Wait()
+		winners := 0
+		for i := range won {
+			n := won[i].Load()
+			if n > 0 {
+				winners++
+			}
+			if n != 0 && n != asks {
+				t.Errorf("%d uses: session %d got the code %d of %d times", uses, i, n, asks)
+			}
+			if again := r.redeem1(k, code, uses, fan(i)); again != (n > 0) {
+				t.Errorf("%d uses: session %d had it %d times, then %v", uses, i, n, again)
+			}
+		}
+		if want := min(uses, sessions); winners != want {
+			t.Errorf("%d uses: %d of %d sessions got the code", uses, winners, want)
+		}
+	}
+}
+
+// TestCodesAreApart: uses are counted for each code of each lane of each event, whichever line it is made for.
+func TestCodesAreApart(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	code := events.CodeID{1, 2, 3}
+	presale := line.Key{EventID: show, Epoch: epoch, Lane: "presale"}
+	if !r.redeem1(presale, code, 1, fan(1)) || r.redeem1(presale, code, 1, fan(2)) {
+		t.Error("a code of one use was not good once")
+	}
+	for name, c := range map[string]struct {
+		key  line.Key
+		code events.CodeID
+	}{
+		"another code": {presale, events.CodeID{1, 2, 4}}, "another lane": {line.Key{EventID: show, Epoch: epoch, Lane: "presale-2"}, code},
+		"another event": {line.Key{EventID: "other", Epoch: epoch, Lane: "presale"}, code},
+	} {
+		if !r.redeem1(c.key, c.code, 1, fan(2)) || r.redeem1(c.key, c.code, 1, fan(3)) {
+			t.Errorf("%s was not good once", name)
+		}
+	}
+	// A line that is made anew gives no code back.
+	if r.redeem1(line.Key{EventID: show, Epoch: epoch + 1, Lane: "presale"}, code, 1, fan(2)) {
+		t.Error("the code is good again in another epoch")
+	}
+	if r.redeem1(presale, events.CodeID{9}, 0, fan(1)) {
+		t.Error("a code without uses was good")
+	}
+}
+
+// TestCodesAreForgottenAfterAllSales: the uses of a code are kept for half a year after the last, and not for ever.
+func TestCodesAreForgottenAfterAllSales(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.redeem1(line.Key{EventID: show, Epoch: epoch, Lane: "presale"}, events.CodeID{1}, 2, fan(1))
+	keys, err := r.db.Keys(t.Context(), "*").Result()
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("%v (%v)", keys, err)
+	}
+	if kept := r.db.PTTL(t.Context(), keys[0]).Val(); kept < codeKept-time.Hour || kept > codeKept {
+		t.Errorf("it is kept for %v", kept)
+	}
+	if err := r.db.PExpire(t.Context(), keys[0], time.Hour).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.redeem1(line.Key{EventID: show, Epoch: epoch, Lane: "presale"}, events.CodeID{1}, 2, fan(2))
+	if kept := r.db.PTTL(t.Context(), keys[0]).Val(); kept < codeKept-time.Hour {
+		t.Errorf("after another use it is kept for %v", kept)
 	}
 }

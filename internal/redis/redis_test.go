@@ -123,11 +123,11 @@ func TestAbsentRedisIsUnavailable(t *testing.T) {
 			"SeatStates": func(ctx context.Context) error { _, err := c.SeatStates(ctx, show, h.Seats); return err },
 			"SeatKeys":   func(ctx context.Context) error { _, err := c.SeatKeys(ctx, show); return err },
 			"Recall": func(ctx context.Context) error {
-				_, err := c.Recall(ctx, show, epoch, []sale.SessionHash{fan(1)})
+				_, err := c.Recall(ctx, general, []sale.SessionHash{fan(1)})
 				return err
 			},
 			"Remember": func(ctx context.Context) error {
-				_, err := c.Remember(ctx, show, []line.Ticket{place(fan(1), 1, 1)})
+				_, err := c.Remember(ctx, general, []line.Ticket{place(fan(1), 1, 1)})
 				return err
 			},
 			"Accept":   func(ctx context.Context) error { return c.Accept(ctx, uuid.New(), sale.Accepted{}) },
@@ -206,8 +206,8 @@ func TestKeysOfAScriptShareASlot(t *testing.T) {
 	r.c.AddHook(rec)
 	h := r.take(fan(1), long, "A-1", "{B}-2")
 	order := r.bind(h)
-	_, remembered := r.Remember(t.Context(), show, []line.Ticket{place(fan(1), 1, 1), place(fan(2), 1, 2), place(fan(3), 1, 3)})
-	_, recalled := r.Recall(t.Context(), show, epoch, []sale.SessionHash{fan(1), fan(2), fan(3)})
+	_, remembered := r.Remember(t.Context(), general, []line.Ticket{place(fan(1), 1, 1), place(fan(2), 1, 2), place(fan(3), 1, 3)})
+	_, recalled := r.Recall(t.Context(), general, []sale.SessionHash{fan(1), fan(2), fan(3)})
 	for _, err := range []error{
 		recalled, r.MarkSold(t.Context(), show, h.ID, order, h.Seats), r.MarkVoided(t.Context(), show, order, h.Seats), remembered,
 		r.Release(t.Context(), r.take(fan(2), long, "A-1"), ""),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 )
 
 // Kind says what an error means to whoever asked. Two tables translate it and nothing else does: kind to
@@ -20,6 +21,7 @@ const (
 	Unprocessable             // well-formed, but contradicts what was accepted before
 	TooLarge                  // the body is over the limit
 	Unavailable               // a dependency or this node can't take it now; try again
+	TooMany                   // the caller asks too often; try again later
 )
 
 // Error is the one error type that crosses package borders with a meaning.
@@ -29,6 +31,7 @@ type Error struct {
 	Detail string         // one sentence for a person
 	Fields map[string]any // what conflicted, such as the seats; may be nil
 	Err    error          // the cause; never shown to a fan
+	Wait   time.Duration  // after how long to try again, where that is known
 }
 
 func (e *Error) Error() string {
@@ -63,6 +66,14 @@ func (e *Error) Because(err error) *Error {
 	c := *e
 	c.Fields = maps.Clone(e.Fields)
 	c.Err = err
+	return &c
+}
+
+// After returns a copy of e that says when to try again.
+func (e *Error) After(wait time.Duration) *Error {
+	c := *e
+	c.Fields = maps.Clone(e.Fields)
+	c.Wait = wait
 	return &c
 }
 

@@ -34,7 +34,9 @@ type Event struct {
 	Rate     float64
 	OpensAt  time.Time // zero: opened by hand
 	Rules    Rules
-	Seats    int // how many there are in all
+	Seats    int    // how many there are in all
+	Cap      int    // the most shoppers inside, 0 for no such limit
+	Beacon   string // "<chain>/<round>" of the public random value that the draw waits for, "" for none
 }
 
 // Rules bound what one session can do in a sale.
@@ -167,6 +169,19 @@ func CheckEventID(id string) error {
 	return nil
 }
 
+var laneName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,19}$`)
+
+// CheckLane says whether a name can be a priority lane's: it becomes part of chunks, headers and keys.
+func CheckLane(name string) error {
+	if !laneName.MatchString(name) || name == GeneralLane {
+		return Errorf(Invalid, "bad_lane", "a lane's name has 1 to 20 characters of a-z, 0-9 and -, starts with a letter or digit, and is not %q", GeneralLane)
+	}
+	return nil
+}
+
+// GeneralLane is what the lane of those without an access code is called where a name is needed.
+const GeneralLane = "general"
+
 // Namespaces of the ids that are derived, so that a retry derives the same one.
 var (
 	orderNamespace   = uuid.MustParse("5f0f6f5e-0f0c-5c0e-9a43-0d7c6f7a5b01")
@@ -189,14 +204,14 @@ func RequestHash(hold uuid.UUID, paymentMethod string) [32]byte {
 	return digest("checkout", hold.String(), paymentMethod)
 }
 
-// digest hashes parts with their lengths, so that no two lists of parts read alike.
+// digest hashes parts with their lengths, so that no two lists of parts read alike. A join is hashed here, so what is
+// short is put together on the stack.
 func digest(parts ...string) [32]byte {
-	h := sha256.New()
-	var n [4]byte
+	var room [256]byte
+	b := room[:0]
 	for _, p := range parts {
-		binary.BigEndian.PutUint32(n[:], uint32(len(p)))
-		h.Write(n[:])
-		h.Write([]byte(p))
+		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
+		b = append(b, p...)
 	}
-	return [32]byte(h.Sum(nil))
+	return sha256.Sum256(b)
 }

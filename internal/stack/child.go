@@ -18,7 +18,8 @@ type command struct {
 	server string // as its log file is called
 	path   string
 	args   []string
-	dir    string // its working folder, by which it is found again if it outlives us
+	env    []string // on top of childEnv
+	dir    string   // its working folder, by which it is found again if it outlives us
 	as     *account
 	// orphaned is what the child gets when this process dies without stopping it.
 	orphaned syscall.Signal
@@ -43,7 +44,7 @@ func startChild(dir string, c command) (*child, error) {
 	defer file.Close()
 
 	cmd := exec.Command(c.path, c.args...)
-	cmd.Dir, cmd.Env = c.dir, childEnv()
+	cmd.Dir, cmd.Env = c.dir, append(childEnv(), c.env...)
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.SysProcAttr = childAttributes(c)
 

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -40,8 +41,9 @@ type Config struct {
 	// Services "all" runs the four services in this process, "none" leaves them to be run as binaries with
 	// the environment that is written to the data folder.
 	Services string
-	Durable  bool // fsync everywhere; without it only tests should run
-	MaxChunk int  // joins in one message; 0 for the default
+	Durable  bool          // fsync everywhere; without it only tests should run
+	MaxChunk int           // joins in one message; 0 for the default
+	Entry    app.EntryCost // what joins are asked for; zero for nothing
 	Log      *slog.Logger
 	Progress func(string)
 }
@@ -281,11 +283,15 @@ func (l *Local) configs(cfg Config, sec secrets, opsAddr string) configs {
 	}
 	maxChunk := cfg.MaxChunk
 	if maxChunk == 0 {
-		maxChunk = 256
+		maxChunk = app.DefaultMaxChunk
+	}
+	cost := cfg.Entry
+	if reflect.ValueOf(cost).IsZero() {
+		cost = app.DefaultEntryCost()
 	}
 	return configs{
 		api: app.API{Common: withOps, RedisURL: l.RedisURL, Listen: strings.TrimPrefix(l.BaseURL, "http://"), TicketSecret: sec.TicketSecret,
-			PassKeys: sec.PassKey, PassTTL: 10 * time.Minute, AdminToken: sec.AdminToken, WebhookSecrets: []string{webhook}, MaxChunk: maxChunk},
+			PassKeys: sec.PassKey, PassTTL: 10 * time.Minute, AdminToken: sec.AdminToken, WebhookSecrets: []string{webhook}, MaxChunk: maxChunk, EntryCost: cost},
 		admitter: app.Admitter{Common: common, Tick: 100 * time.Millisecond},
 		payworker: app.Payworker{Common: common, StripeSecretKey: l.StripeKey, StripeAPIURL: l.StripeURL, StripeTimeout: 20 * time.Second,
 			AckWait: 40 * time.Second, Concurrency: 64},

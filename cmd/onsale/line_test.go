@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"onsale/events"
+	"onsale/internal/admin"
+	"onsale/internal/line"
+	"onsale/internal/sale"
+)
+
+// operated is an operations listener and a public one that write down what they are asked for.
+type operated struct {
+	mu    sync.Mutex
+	asked []string
+	last  events.Admission
+	codes int
+}
+
+// operate serves it and returns the flags that make commands find it.
+func operate(t *testing.T, o *operated) []string {
+	t.Helper()
+	server := httptest.NewServer(o)
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	env := fmt.Sprintf("ONSALE_ADMIN_URL='%s'\nONSALE_URL='%[1]s'\nADMIN_TOKEN='a-token-of-16-signs'\n", server.URL)
+	if err := os.WriteFile(filepath.Join(dir, "onsale.env"), []byte(env), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"--data", dir}
+}
+
+func (o *operated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case r.URL.Path == "/v1/queue/gala":
+		io.WriteString(w, `{"seats_left":412,"joined":9000,"serving":1200,"lanes":[{"name":"members","joined":60}]}`)
+	case r.Header.Get("Authorization") != "Bearer a-token-of-16-signs":
+		w.WriteHeader(http.StatusUnauthorized)
+	case r.URL.Path == "/admin/events/gala/line":
+		w.Write(events.Encode(o.last))
+	case strings.HasSuffix(r.URL.Path, "/codes"):
+		o.asked = append(o.asked, string(body))
+		var req struct{ Count int }
+		json.Unmarshal(body, &req)
+		var answer struct {
+			Codes []string `json:"codes"`
+		}
+		for range req.Count {
+			answer.Codes = append(answer.Codes, fmt.Sprint("CODE-", o.codes))
+			o.codes++
+		}
+		w.Write(events.Encode(answer))
+	case r.URL.Path == "/admin/events":
+		o.asked = append(o.asked, string(body))
+		io.WriteString(w, `{"event_id":"gala","state":"lobby","seats":800,"commitment":"c0ffee"}`)
+	default:
+		o.asked = append(o.asked, r.Method+" "+r.URL.Path+" "+string(body))
+	}
+}
+
+func TestLine_Steers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args  string
+		asked string
+		says  string
+	}{
+		{"rate gala 25", `PUT /admin/events/gala/rate {"rate":25}`, "25 fans a second"},
+		{"release gala", `PUT /admin/events/gala/rate {"rate":1000000}`, "`onsale line rate gala 10` sets that again"},
+		{"cap gala 300", `PUT /admin/events/gala/cap {"cap":300}`, "at most 300 shoppers"},
+		{"cap gala 0", `PUT /admin/events/gala/cap {"cap":0}`, "no limit"},
+		{"lane gala members --share 0.2", `PUT /admin/events/gala/lanes/members {"share":0.2}`, "lane members has 20 %"},
+		{"pause gala", "POST /admin/events/gala/pause null", "paused"},
+		{"resume gala", "POST /admin/events/gala/resume null", "goes on"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			o := &operated{last: events.Admission{EventID: gala, N: 7, State: sale.Paused, Rate: 10, Cap: 30}}
+			out, err := onsale(t, append(append(operate(t, o), "line"), strings.Fields(c.args)...)...)
+			if err != nil || !strings.Contains(out, c.says) {
+				t.Errorf("%v: it says %q", err, out)
+			}
+			if !slices.Equal(o.asked, []string{c.asked}) {
+				t.Errorf("it asked for %q", o.asked)
+			}
+		})
+	}
+}
+
+func TestLine_ReleaseSaysWhatHoldsItBack(t *testing.T) {
+	t.Parallel()
+	o := &operated{last: events.Admission{EventID: gala, N: 7, State: sale.Paused, Rate: 10, Cap: 30}}
+	out, err := onsale(t, append(operate(t, o), "line", "release", gala)...)
+	if err != nil || !strings.Contains(out, "By the last record the sale is paused") || !strings.Contains(out, "The cap of 30 shoppers stands") {
+		t.Errorf("%v: it says %q", err, out)
+	}
+}
+
+// Resume is the same move as open, which a lobby must not be moved by in error.
+func TestLine_ResumeOpensNoLobby(t *testing.T) {
+	t.Parallel()
+	o := &operated{last: events.Admission{EventID: gala, N: 1, State: sale.Lobby}}
+	out, err := onsale(t, append(operate(t, o), "line", "resume", gala)...)
+	if err == nil || len(o.asked) != 0 {
+		t.Errorf("%v: it asked for %q and says %q", err, o.asked, out)
+	}
+}
+
+func TestLine_CodesAreAskedForInSeveralCalls(t *testing.T) {
+	t.Parallel()
+	o := &operated{}
+	flags := operate(t, o)
+	file := filepath.Join(t.TempDir(), "codes.txt")
+	args := append(flags, "line", "codes", gala, "members", "--count", fmt.Sprint(admin.MaxCodes+3), "--uses", "2", "--note", "fan club", "--out", file)
+	if out, err := onsale(t, args...); err != nil || out != "" {
+		t.Fatalf("%v: %q", err, out)
+	}
+	want := []string{`{"count":100000,"note":"fan club","uses":2}`, `{"count":3,"note":"fan club","uses":2}`}
+	if !slices.Equal(o.asked, want) {
+		t.Errorf("it asked for %q", o.asked)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := strings.Split(string(b), "\n")
+	if len(codes) != admin.MaxCodes+4 || codes[0] != "CODE-0" || codes[admin.MaxCodes+2] != "CODE-100002" {
+		t.Errorf("the file has %d lines, from %q to %q", len(codes), codes[0], codes[len(codes)-2])
+	}
+	if i, err := os.Stat(file); err != nil || i.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v: others may read it", i.Mode(), err)
+	}
+	if _, err := onsale(t, args...); err == nil || len(o.asked) != 2 {
+		t.Errorf("%v: the file was there, and %d calls were made", err, len(o.asked))
+	}
+	if out, err := onsale(t, append(flags, "line", "codes", gala, "members", "--count", "2")...); err != nil || out != "CODE-100003\nCODE-100004\n" {
+		t.Errorf("%v: %q", err, out)
+	}
+	for _, count := range []string{"0", "10000001"} {
+		if _, err := onsale(t, append(flags, "line", "codes", gala, "members", "--count", count)...); err == nil {
+			t.Errorf("%s codes are asked for", count)
+		}
+	}
+}
+
+func TestLine_Shows(t *testing.T) {
+	t.Parallel()
+	last := events.Admission{
+		EventID: gala, N: 812, State: sale.Open, Serving: 1200, Rate: 25, Release: 31.25, Cap: 300, Inside: 281, Reason: "admitted",
+		At: time.Date(2026, 5, 2, 19, 3, 11, 0, time.UTC), Lanes: []events.Lane{{Name: "members", Share: 0.2, Serving: 60, Granted: 500}},
+		Outlook: events.Outlook{Flow: 25, Yield: 1, Ran: 600, Rose: "rate_lowered"},
+	}
+	eta, _ := line.Expect(&last, line.Lanes(last)[0], 7800)
+	want := strings.Replace(`gala: open; record 812, admitted, at 2026-05-02T19:03:11Z
+  rate  25 fans a second; 31.25 places called a second, because not all who are called come
+  cap   300 shoppers, 281 inside when some were called last
+  left  412 seats
+  waits have become longer: rate_lowered
+  LANE     SHARE  CALLED  JOINED  WAITING  GRANTED  LAST IN LINE WAITS
+  general  80 %   1200    9000    7800              wait-of-the-last
+  members  20 %   60      60      0        500      -
+`, "wait-of-the-last", fmt.Sprintf("5m12s (%s to %s)", time.Duration(eta.Low)*time.Second, time.Duration(eta.High)*time.Second), 1)
+	o := &operated{last: last}
+	out, err := onsale(t, append(operate(t, o), "line", "show", gala)...)
+	if err != nil || out != want {
+		t.Errorf("%v:\n%s\nwant\n%s", err, out, want)
+	}
+	var b bytes.Buffer
+	printLine(&b, last, nil)
+	if !strings.Contains(b.String(), "1200    ?") || strings.Contains(b.String(), "seats") {
+		t.Errorf("without the public page:\n%s", b.String())
+	}
+}
+
+func TestEvent_CreateTellsTheCommitment(t *testing.T) {
+	t.Parallel()
+	o := &operated{}
+	out, err := onsale(t, append(operate(t, o), "event", "create", gala, "--plan", demoPlan, "--prices", demoPrices, "--cap", "300", "--beacon", strings.Repeat("0", 64)+"/7")...)
+	if err != nil || !strings.Contains(out, "800 seats, in its lobby") || !strings.Contains(out, "commitment of the draw: c0ffee") {
+		t.Errorf("%v: it says %q", err, out)
+	}
+	if len(o.asked) != 1 || !strings.Contains(o.asked[0], `"cap":300,"beacon":"`+strings.Repeat("0", 64)+`/7"`) {
+		t.Errorf("it asked for %.200q", o.asked)
+	}
+}

@@ -1,0 +1,230 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"onsale/events"
+	"onsale/internal/batch"
+	"onsale/internal/line"
+	"onsale/internal/record"
+	"onsale/internal/sale"
+)
+
+// onSale is what this node knows of one event, all in memory.
+type onSale struct {
+	event   sale.Event
+	seats   []sale.Seat
+	ordinal map[string]int // seat id to its index in seats
+	epoch   uint64
+	line    *line.Index
+	record  atomic.Pointer[logged]     // the last; none is changed once it is here
+	lobby   atomic.Pointer[line.Lobby] // once it is drawn
+	left    *line.Marks                // arrival numbers of those who left
+	leaves  *batch.Group[leaving, struct{}]
+	turns   *turns
+	seatMap seatMap
+	records publicRecords
+
+	newLane func(name string) *lane
+	mu      sync.Mutex
+	lanes   map[string]*lane // by name, those with an access code
+	general *lane
+	known   atomic.Bool // the lanes' sessions have been read up to where the line was when this node opened it
+}
+
+// lane is what this node knows of one lane.
+type lane struct {
+	name     string
+	joins    *batch.Group[joining, line.Ticket] // gathers joins into chunks
+	sessions line.Sessions
+	recent   line.Recent
+	memory   *memory
+}
+
+// open reads an event's seats and its line so far.
+func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
+	seats, err := s.Catalog.Seats(ctx, e.ID)
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := s.Streams.LineEpoch(ctx, e.ID)
+	if err != nil {
+		return nil, err
+	}
+	o := &onSale{
+		event: e, seats: seats, ordinal: make(map[string]int, len(seats)), epoch: epoch, line: line.NewIndex(), left: s.leftOf(e.ID),
+		lanes: map[string]*lane{},
+	}
+	o.record.Store(inLobby)
+	for i, t := range seats {
+		o.ordinal[t.ID] = i
+	}
+	o.newLane = func(name string) *lane {
+		l := &lane{name: name, memory: newMemory(s.Places, o.key(name))}
+		l.joins = batch.New(joinGroup(s.MaxChunk), func(ctx context.Context, joins []joining) ([]line.Ticket, error) {
+			return s.join(ctx, o, l, joins)
+		})
+		return l
+	}
+	o.general = o.newLane("")
+	o.turns = newTurns(e.ID)
+	o.leaves = batch.New(leaveGroup, func(ctx context.Context, all []leaving) ([]struct{}, error) {
+		return make([]struct{}, len(all)), s.leave(ctx, e.ID, all)
+	})
+	if err := s.readLine(ctx, o); err != nil {
+		return nil, err
+	}
+	go s.report(o)
+	return o, nil
+}
+
+// readLine reads the line so far, by its headers alone, and then follows it with all that is in it. Who joined so far
+// is read in the background: it only saves asking Redis.
+func (s *sales) readLine(ctx context.Context, o *onSale) error {
+	counting, counted := context.WithCancel(ctx)
+	defer counted()
+	var complete atomic.Bool
+	err := s.keep(counting, events.Follow{Stream: events.Line(o.event.ID), HeadersOnly: true}, func() { complete.Store(true); counted() }, func(m events.Message) {
+		if err := o.line.Take(m); err != nil {
+			s.Log.Error("read the line", "event_id", o.event.ID, "stream_seq", m.Sequence, "error", err)
+		}
+	})
+	if !complete.Load() {
+		return errLineBehind.Because(errors.Join(err, ctx.Err()))
+	}
+	last := o.line.Read()
+	go s.keep(s.life, events.Follow{Stream: events.Line(o.event.ID), From: events.FromAfter, After: last}, func() {}, func(m events.Message) { s.follows(o, m) })
+	go s.readSessions(o, last)
+	return nil
+}
+
+// follows takes the next message of the line.
+func (s *sales) follows(o *onSale, m events.Message) {
+	if !events.IsSeal(m.Subject) && m.Sequence > o.line.Read() { // a follower that reconnects may read again
+		chunk, err := events.DecodeChunk(m.Data)
+		if err != nil {
+			s.Log.Error("read the line", "event_id", o.event.ID, "stream_seq", m.Sequence, "error", err)
+		}
+		l := o.lane(chunk.Lane)
+		l.sessions.Add(chunk.Sessions, make([]bool, len(chunk.Sessions)))
+		l.recent.Take(m.Sequence, chunk.Sessions) // before the index moves: who waits for that finds them
+	}
+	if err := o.line.Take(m); err != nil {
+		s.Log.Error("read the line", "event_id", o.event.ID, "stream_seq", m.Sequence, "error", err)
+	}
+}
+
+// readSessions reads who joined up to a sequence.
+func (s *sales) readSessions(o *onSale, last uint64) {
+	var maybe [events.MaxChunk]bool
+	for after := uint64(0); after < last; {
+		all, err := s.Streams.Range(s.life, events.Line(o.event.ID), events.LineSubjects(o.event.ID), after+1, maxRecords, maxRecordBytes)
+		if err != nil || len(all) == 0 {
+			if s.life.Err() != nil {
+				return
+			}
+			s.Log.Warn("read who joined; joins ask Redis until then", "event_id", o.event.ID, "error", err)
+			select {
+			case <-s.life.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		for _, m := range all {
+			if after = m.Sequence; events.IsSeal(m.Subject) {
+				continue
+			}
+			if chunk, err := events.DecodeChunk(m.Data); err == nil {
+				o.lane(chunk.Lane).sessions.Add(chunk.Sessions, maybe[:])
+			}
+		}
+	}
+	o.known.Store(true)
+}
+
+// key names a lane of the event's line, as it was made last.
+func (o *onSale) key(lane string) line.Key {
+	return line.Key{EventID: o.event.ID, Epoch: o.epoch, Lane: lane}
+}
+
+// lane finds a lane. Those of an event are few: an access code or a chunk names one.
+func (o *onSale) lane(name string) *lane {
+	if name == "" {
+		return o.general
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.lanes[name]
+	if l == nil {
+		l = o.newLane(name)
+		o.lanes[name] = l
+	}
+	return l
+}
+
+// logged is a record of an event's admission log.
+type logged struct {
+	events.Admission
+	head *record.Head // nil for none
+}
+
+// inLobby stands for the record of an event that has none yet.
+var inLobby = &logged{Admission: events.Admission{State: sale.Lobby}}
+
+// last is the last record of the event's log.
+func (o *onSale) last() *events.Admission { return &o.record.Load().Admission }
+
+// admitted takes the last record, nil for none. The lobby's order is made here, so that polls find it.
+func (o *onSale) admitted(l *logged) {
+	if l == nil {
+		return
+	}
+	_, _ = o.drawn(&l.Admission) // who asks while it can't be made is told so
+	o.record.Store(l)
+}
+
+// drawn is the order of the lobby, nil where the event has no draw.
+func (o *onSale) drawn(a *events.Admission) (*line.Lobby, error) {
+	if a.Draw == nil {
+		return nil, nil
+	}
+	if l := o.lobby.Load(); l != nil && l.Sealed() == a.Draw.Sealed {
+		return l, nil
+	}
+	joined, ok := o.line.Before(a.Draw.Sealed)
+	if !ok {
+		return nil, errLineBehind
+	}
+	l, err := line.NewLobby(*a.Draw, joined)
+	if err != nil {
+		return nil, err
+	}
+	o.lobby.Store(l)
+	return l, nil
+}
+
+// place is where a ticket stands, from memory alone.
+func (o *onSale) place(t line.Ticket) (line.Place, error) {
+	lane, arrival, known := o.line.Arrival(t.Sequence, t.Index)
+	if !known {
+		return line.Place{}, errLineBehind
+	}
+	p := line.Place{Lane: lane, Arrival: arrival, Number: arrival, Left: o.left.Has(lane, arrival)}
+	a := o.last()
+	lobby, err := o.drawn(a)
+	if err != nil {
+		return p, err
+	}
+	switch {
+	case lobby != nil:
+		p.Number, p.Drawn = lobby.Place(lane, arrival), true
+	case a.State != sale.Lobby:
+		p.Drawn = true // a line without a draw is in the order of arrival
+	}
+	return p, nil
+}
