@@ -37,7 +37,8 @@ func (r *rig) want(got []sale.Committed, want ...sale.Committed) {
 func TestCommitSellsAndTells(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 3)
-	p := r.authorized(checkout(2, 0))[0]
+	c := checkout(2, 0)
+	p := r.authorized(c)[0]
 	r.clock.advance(time.Second)
 	r.want(r.commit(p), confirmed)
 	r.proven()
@@ -45,7 +46,7 @@ func TestCommitSellsAndTells(t *testing.T) {
 		t.Errorf("sold %v", seats)
 	}
 	told := r.told(p.OrderID)
-	if diff := cmp.Diff([]events.Order{{V: events.Version, Outcome: events.OrderConfirmed, OrderID: p.OrderID, EventID: show, HoldID: p.HoldID, Seats: p.Seats,
+	if diff := cmp.Diff([]events.Order{{V: events.Version, Outcome: events.OrderConfirmed, OrderID: p.OrderID, EventID: show, Session: c.Session, HoldID: p.HoldID, Seats: p.Seats,
 		AttemptID: p.AttemptID, IntentID: p.IntentID, Amount: p.Amount, Currency: "eur", At: r.clock.Now()}}, told); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}

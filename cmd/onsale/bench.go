@@ -17,6 +17,7 @@ type benchCmd struct {
 	Samples     int           `default:"5" help:"Samples of each figure; the median counts."`
 	Duration    time.Duration `default:"3s" help:"Length of a sample."`
 	Connections int           `default:"256" help:"Connections of the load."`
+	Fans        int           `default:"10000000" help:"Fans in the line of line-10m."`
 	CPUProfile  string        `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile of the run, for go tool pprof."`
 }
 
@@ -24,6 +25,9 @@ type benchCmd struct {
 func (c *benchCmd) Validate() error {
 	if c.Samples < 1 || c.Samples > 100 || c.Duration < 100*time.Millisecond || c.Duration > 10*time.Minute || c.Connections < 1 || c.Connections > 4096 {
 		return errors.New("samples must be 1 to 100, duration 100ms to 10m, connections 1 to 4096")
+	}
+	if c.Fans < bench.MinFans || c.Fans > bench.MaxFans {
+		return fmt.Errorf("fans must be %d to %d", bench.MinFans, bench.MaxFans)
 	}
 	for _, name := range c.Names {
 		known := false
@@ -58,7 +62,7 @@ func (c *benchCmd) Run(e *env) error {
 	// Beside the data, since a disk of memory, as temporary folders often are, would flatter every fsync.
 	dir := e.cli.Data + "-bench"
 	results, err := bench.Run(e.ctx, bench.Config{
-		Dir: dir, Samples: c.Samples, Duration: c.Duration, Connections: c.Connections, Log: e.log,
+		Dir: dir, Samples: c.Samples, Duration: c.Duration, Connections: c.Connections, Fans: c.Fans, Log: e.log,
 		Progress: func(line string) { fmt.Fprintln(os.Stderr, line) },
 	}, c.Names)
 	if err != nil {

@@ -28,6 +28,7 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Check an event's public records, as anyone can; exits 1 and names each breach."`
 	Gate    gateCmd    `cmd:"" help:"Check passes for a gateway in front of another site."`
 	Bench   benchCmd   `cmd:"" help:"Measure, against a baseline in the same run."`
+	Node    nodeCmd    `cmd:"" hidden:""`
 	Migrate migrateCmd `cmd:"" help:"Bring Postgres's schema to this version."`
 }
 

@@ -110,13 +110,20 @@ type gate struct {
 	released  time.Time // when the release was last changed
 	shareAt   time.Time // when the share was last measured
 	shareLast float64
+	forgotAt  time.Time    // when visits were last forgotten
 	recent    []recentCall // oldest first, those within claimGrace and one more
 }
 
 func (g *gate) run(ctx context.Context) {
 	var following sync.WaitGroup
 	defer following.Wait()
-	following.Go(func() { g.watch.run(ctx) })
+	current := make(chan struct{})
+	following.Go(func() { g.watch.run(ctx, func() { close(current) }) })
+	select { // before that, those inside look like none, and those who left like those who wait
+	case <-current:
+	case <-ctx.Done():
+		return
+	}
 	tick := time.NewTicker(g.Tick)
 	defer tick.Stop()
 	reload := true
@@ -158,6 +165,13 @@ func (g *gate) load(ctx context.Context) error {
 	a, err := events.Decode[events.Admission](m.Data)
 	if err != nil {
 		return fmt.Errorf("read admission at %d: %w", m.Sequence, err)
+	}
+	if g.recent == nil {
+		if err := g.recallCalls(ctx, m.Sequence); err != nil {
+			return err
+		}
+	} else {
+		g.remember(a) // another admitter's, perhaps
 	}
 	g.last, g.written, g.sequence = &a, m.Data, m.Sequence
 	return nil

@@ -21,6 +21,10 @@ func (g *gate) prepareDraw(ctx context.Context, want line.Control) error {
 	if g.last != nil && g.last.Draw != nil {
 		return g.know(*g.last.Draw)
 	}
+	if g.last != nil && g.last.State != sale.Lobby {
+		g.knowUndrawn()
+		return nil
+	}
 	opening := g.last != nil && g.last.State == sale.Lobby && want.State != sale.Lobby && want.State != sale.Closed
 	now := g.Now()
 	if !opening || g.draw != nil || now.Sub(g.drawTry) < drawEvery {

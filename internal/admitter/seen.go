@@ -1,6 +1,9 @@
 package admitter
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"onsale/events"
@@ -18,6 +21,10 @@ func (g *gate) seen(now time.Time) line.Seen {
 		return s
 	}
 	s.Share = g.share(now)
+	if now.Sub(g.forgotAt) > visitKept/2 {
+		g.forgotAt = now
+		g.shoppers.forget(now)
+	}
 	if g.last.Cap > 0 {
 		s.Inside = g.shoppers.inside(now) + g.expected(now)
 	}
@@ -67,12 +74,36 @@ func (g *gate) called(last *events.Admission, next events.Admission) {
 		shows.Released(l.Serving, next.At)
 		shows.Skipped(g.left.Count(l.Name, servingOf(last, l.Name), l.Serving))
 	}
-	g.recent = append(g.recent, recentCall{next.At, line.Lanes(next)})
+	g.remember(next)
+}
+
+// remember takes note of how far a record called.
+func (g *gate) remember(a events.Admission) {
+	g.recent = append(g.recent, recentCall{a.At, line.Lanes(a)})
 	old := 0
-	for old < len(g.recent)-1 && next.At.Sub(g.recent[old+1].at) > claimGrace {
+	for old < len(g.recent)-1 && a.At.Sub(g.recent[old+1].at) > claimGrace {
 		old++
 	}
 	g.recent = append(g.recent[:0], g.recent[old:]...)
+}
+
+// recallCalls reads the end of the log, at a start: who was called lately, by whatever admitter, is still expected.
+func (g *gate) recallCalls(ctx context.Context, last uint64) error {
+	reading, done := context.WithTimeout(ctx, 5*time.Second)
+	defer done()
+	g.recent = nil
+	read := false
+	err := g.Streams.Follow(reading, events.Follow{
+		Stream: events.Admissions, Subject: events.AdmissionSubject(g.eventID), From: events.FromAfter, After: last - min(last, maxRecalled),
+	}, func() { read = true; done() }, func(m events.Message) {
+		if a, err := events.Decode[events.Admission](m.Data); err == nil {
+			g.remember(a)
+		}
+	})
+	if !read {
+		return fmt.Errorf("read who was called lately: %w", errors.Join(err, reading.Err()))
+	}
+	return nil
 }
 
 // servingOf is how far a lane was called by a record, nil for none.
@@ -89,6 +120,10 @@ func servingOf(a *events.Admission, lane string) uint64 {
 
 // claimGrace is for how long someone who was called is expected, where shoppers are counted.
 const claimGrace = 15 * time.Second
+
+// maxRecalled is how many messages of the log's stream, which all events share, are looked through at a start: those
+// of claimGrace, with a dozen sales at a time.
+const maxRecalled = 4096
 
 // recentCall is how far each lane had been called at a time.
 type recentCall struct {
@@ -113,7 +148,7 @@ func (g *gate) expected(now time.Time) int {
 		if i < len(before.lanes) {
 			from = before.lanes[i].Serving
 		}
-		n += l.Serving - from - min(l.Serving-from, g.claimed.Count(l.Name, from, l.Serving)+g.left.Count(l.Name, from, l.Serving))
+		n += l.Serving - from - min(l.Serving-from, g.answered.Count(l.Name, from, l.Serving))
 	}
 	return int(n)
 }

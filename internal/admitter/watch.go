@@ -26,7 +26,7 @@ type watch struct {
 	lobby    *line.Lobby            // once it is drawn
 	early    []events.TurnReport    // who left before that: places aren't known yet
 	left     line.Marks             // places that were given up
-	claimed  line.Marks             // places whose fans came
+	answered line.Marks             // places whose fans came or left
 	shows    map[string]*line.Shows // by lane; of what was called here
 	shoppers shoppers
 }
@@ -35,23 +35,32 @@ func newWatch(d Deps, eventID string) *watch {
 	return &watch{Deps: d, eventID: eventID, joined: line.NewIndex(), tree: draw.NewTree(), shows: map[string]*line.Shows{}, shoppers: shoppers{}}
 }
 
-// run reads the streams until ctx ends.
-func (w *watch) run(ctx context.Context) {
-	var reading sync.WaitGroup
+// run reads the streams until ctx ends. current is called once the turns and orders that they held have been read.
+func (w *watch) run(ctx context.Context, current func()) {
+	var reading, behind sync.WaitGroup
 	defer reading.Wait()
-	reading.Go(func() { w.keep(ctx, events.Follow{Stream: events.Line(w.eventID)}, w.line) })
+	behind.Add(3)
+	reading.Go(func() { w.keep(ctx, events.Follow{Stream: events.Line(w.eventID)}, func() {}, w.line) })
 	for _, outcome := range []events.TurnOutcome{events.TurnClaimed, events.TurnLeft} {
 		reading.Go(func() {
-			w.keep(ctx, events.Follow{Stream: events.Turns, Subject: events.TurnSubject(w.eventID, outcome)}, w.turn)
+			w.keep(ctx, events.Follow{Stream: events.Turns, Subject: events.TurnSubject(w.eventID, outcome)}, behind.Done, w.turn)
 		})
 	}
-	w.keep(ctx, events.Follow{Stream: events.Orders, Subject: events.OrderSubject(w.eventID, events.OrderConfirmed)}, w.ordered)
+	reading.Go(func() {
+		w.keep(ctx, events.Follow{Stream: events.Orders, Subject: events.OrderSubject(w.eventID, events.OrderConfirmed)}, behind.Done, w.ordered)
+	})
+	go func() {
+		behind.Wait()
+		current()
+	}()
 }
 
 // keep follows a stream for as long as the service lives; one that can't be followed yet is tried again.
-func (w *watch) keep(ctx context.Context, f events.Follow, each func(events.Message)) {
+func (w *watch) keep(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) {
+	var once sync.Once
+	defer once.Do(caughtUp) // nobody waits for it any more
 	for ctx.Err() == nil {
-		if err := w.Streams.Follow(ctx, f, func() {}, each); err != nil && ctx.Err() == nil {
+		if err := w.Streams.Follow(ctx, f, func() { once.Do(caughtUp) }, each); err != nil && ctx.Err() == nil {
 			w.Log.Warn("follow", "event_id", w.eventID, "stream", f.Stream, "error", err)
 			select {
 			case <-ctx.Done():
@@ -107,12 +116,27 @@ func (w *watch) know(d events.Draw) error {
 	if err != nil {
 		return err
 	}
+	w.places(lobby)
+	return nil
+}
+
+// knowUndrawn takes note that there is no draw and will be none: the line was opened before there were draws, or was
+// closed in its lobby. Arrival numbers are places.
+func (w *watch) knowUndrawn() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lobby == nil {
+		w.places(&line.Lobby{})
+	}
+}
+
+// places takes what was told of fans before their places were known.
+func (w *watch) places(lobby *line.Lobby) {
 	w.lobby = lobby
 	for _, r := range w.early {
 		w.take(r)
 	}
 	w.early = nil
-	return nil
 }
 
 // turn takes what some fans made of their turns.
@@ -134,12 +158,12 @@ func (w *watch) turn(m events.Message) {
 func (w *watch) take(r events.TurnReport) {
 	for _, fan := range r.Fans {
 		place := w.lobby.Place(r.Lane, fan.Arrival)
+		w.answered.Add(r.Lane, place)
 		switch r.Outcome {
 		case events.TurnLeft:
 			w.left.Add(r.Lane, place)
 			w.shoppers.leave(fan.Session, r.At)
 		case events.TurnClaimed:
-			w.claimed.Add(r.Lane, place)
 			if shows := w.shows[r.Lane]; shows != nil {
 				shows.Claimed(place, r.At)
 			}
@@ -161,44 +185,50 @@ func (w *watch) ordered(m events.Message) {
 }
 
 // shoppers are those inside: who came when called, and has a pass that is still good and no order yet. What is told
-// of one session may come in any order.
+// of one session may come in any order. It takes about 60 bytes for each who came within a pass's life.
 type shoppers map[sale.SessionHash]visit
 
+// visit has times in Unix milliseconds.
 type visit struct {
-	came, left, until time.Time
+	came, left, until int64
 }
 
 func (s shoppers) come(session sale.SessionHash, at, until time.Time) {
 	v := s[session]
-	if at.After(v.came) {
-		v.came, v.until = at, until
+	if ms := at.UnixMilli(); ms > v.came {
+		v.came, v.until = ms, until.UnixMilli()
 	}
 	s[session] = v
 }
 
 func (s shoppers) leave(session sale.SessionHash, at time.Time) {
 	v := s[session]
-	if at.After(v.left) {
-		v.left = at
-	}
+	v.left = max(v.left, at.UnixMilli())
 	s[session] = v
 }
 
-// visitKept is how long a visit is remembered after its pass has run out, or after its end.
-const visitKept = time.Hour
+// visitKept is how long a visit is remembered after its end: until everything that was told of it has been read.
+const visitKept = 5 * time.Minute
 
-// inside counts those inside, and forgets those who have long gone.
+// inside counts those inside.
 func (s shoppers) inside(now time.Time) int {
-	n := 0
-	for session, v := range s {
-		switch {
-		case v.came.After(v.left) && v.until.After(now):
+	n, ms := 0, now.UnixMilli()
+	for _, v := range s {
+		if v.came > v.left && v.until > ms {
 			n++
-		case now.Sub(v.until) > visitKept && now.Sub(v.left) > visitKept:
-			delete(s, session)
 		}
 	}
 	return n
+}
+
+// forget drops the visits that ended long ago.
+func (s shoppers) forget(now time.Time) {
+	old := now.Add(-visitKept).UnixMilli()
+	for session, v := range s {
+		if v.until < old && v.left < old {
+			delete(s, session)
+		}
+	}
 }
 
 // evidence is the draw of a lobby that was sealed.

@@ -119,10 +119,15 @@ func (s *sales) recall(ctx context.Context, o *onSale, l *lane, joins []joining,
 	if len(asked) == 0 {
 		return
 	}
+	var again []line.Ticket
 	l.recent.Find(o.epoch, asked, func(n int, t line.Ticket) {
 		found(at[n], t)
 		at[n] = -1
+		again = append(again, t)
 	})
+	if len(again) > 0 {
+		l.memory.add(ctx, again) // the node that made such a place may have ended before it told Redis
+	}
 	missing := 0
 	for n := range asked {
 		if at[n] >= 0 {

@@ -9,8 +9,9 @@ import (
 )
 
 // memory stores the places of a lane's sessions in Redis, behind the joins and many at once: until then every node
-// knows them from the stream. It is for those who come again later without their ticket. The line does not wait for
-// it longer than memoryLimit, and goes on without it.
+// knows them from the stream. It is for those who come again later without their ticket. While Redis is slow, joins
+// wait for it a little; while it is away they don't, and what it has missed is stored once it is back, as far as
+// there is room.
 type memory struct {
 	places Places
 	key    line.Key
@@ -18,16 +19,19 @@ type memory struct {
 	mu      sync.Mutex
 	waiting []line.Ticket
 	writing bool
+	away    bool
+	idle    sync.WaitGroup
 	room    chan struct{} // closed and replaced when what waited is being written
 }
 
 const (
 	maxRemembered = 1024      // in one write
-	maxForgotten  = 128 << 10 // that wait: more, and joins wait for them
+	maxForgotten  = 128 << 10 // that wait
+	awayPause     = 250 * time.Millisecond
 )
 
 // memoryLimit is how long Redis may take to say or store which places sessions have, and how long a join waits for
-// it.
+// room.
 const memoryLimit = 500 * time.Millisecond
 
 func newMemory(places Places, key line.Key) *memory {
@@ -37,49 +41,74 @@ func newMemory(places Places, key line.Key) *memory {
 // add hands tickets over to be stored.
 func (m *memory) add(ctx context.Context, tickets []line.Ticket) {
 	m.mu.Lock()
-	for len(m.waiting) >= maxForgotten {
+	defer m.mu.Unlock()
+	if len(m.waiting) >= maxForgotten && !m.away {
 		room := m.room
 		m.mu.Unlock()
 		select {
 		case <-room:
 		case <-ctx.Done():
-			placesFailed.Inc()
-			return
 		case <-time.After(memoryLimit):
-			placesFailed.Inc()
-			return
 		}
 		m.mu.Lock()
+	}
+	if len(m.waiting) >= maxForgotten {
+		placesForgotten.Add(float64(len(tickets)))
+		return
 	}
 	m.waiting = append(m.waiting, tickets...)
 	if !m.writing {
 		m.writing = true
-		go m.write()
+		m.idle.Go(m.write)
 	}
-	m.mu.Unlock()
 }
 
 // write stores what waits until nothing does.
 func (m *memory) write() {
 	for {
-		m.mu.Lock()
-		if len(m.waiting) == 0 {
-			m.writing = false
-			m.mu.Unlock()
+		now := m.take()
+		if len(now) == 0 {
 			return
 		}
-		n := min(len(m.waiting), maxRemembered)
-		now := m.waiting[:n:n]
-		if m.waiting = m.waiting[n:]; len(m.waiting) == 0 {
-			m.waiting = nil
-		}
-		close(m.room)
-		m.room = make(chan struct{})
-		m.mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), memoryLimit)
-		if _, err := m.places.Remember(ctx, m.key, now); err != nil {
-			placesFailed.Add(float64(len(now)))
-		}
+		_, err := m.places.Remember(ctx, m.key, now)
 		cancel()
+		m.mu.Lock()
+		if m.away = err != nil; err != nil {
+			m.waiting = append(now, m.waiting...)
+		}
+		m.mu.Unlock()
+		if err != nil {
+			placesFailed.Inc()
+			time.Sleep(awayPause)
+		}
+	}
+}
+
+// take is the next write's; none ends the writing.
+func (m *memory) take() []line.Ticket {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := min(len(m.waiting), maxRemembered)
+	m.writing = n > 0
+	now := m.waiting[:n:n]
+	if m.waiting = m.waiting[n:]; len(m.waiting) == 0 {
+		m.waiting = nil
+	}
+	close(m.room)
+	m.room = make(chan struct{})
+	return now
+}
+
+// drain returns when all is stored, or ctx ends. Call it after the last add.
+func (m *memory) drain(ctx context.Context) {
+	idle := make(chan struct{})
+	go func() {
+		m.idle.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
 	}
 }

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,8 +84,8 @@ func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
 	return o, nil
 }
 
-// readLine reads the line so far, by its headers alone, and then follows it with all that is in it. Who joined so far
-// is read in the background: it only saves asking Redis.
+// readLine reads the line so far, by its headers alone and its end with all that is in it, and then follows it. Who
+// joined before that is read in the background: it only saves asking Redis.
 func (s *sales) readLine(ctx context.Context, o *onSale) error {
 	counting, counted := context.WithCancel(ctx)
 	defer counted()
@@ -97,9 +99,41 @@ func (s *sales) readLine(ctx context.Context, o *onSale) error {
 		return errLineBehind.Because(errors.Join(err, ctx.Err()))
 	}
 	last := o.line.Read()
+	if err := s.readEnd(ctx, o, last); err != nil {
+		return errLineBehind.Because(err)
+	}
 	go s.keep(s.life, events.Follow{Stream: events.Line(o.event.ID), From: events.FromAfter, After: last}, func() {}, func(m events.Message) { s.follows(o, m) })
 	go s.readSessions(o, last)
 	return nil
+}
+
+// readEnd reads who joined last before this node began, up to a sequence, and sees to it that Redis knows them: a node
+// that was killed, or a Redis that was away, may have left places that only the stream has.
+func (s *sales) readEnd(ctx context.Context, o *onSale, last uint64) error {
+	return s.eachChunk(ctx, o, o.before(last, maxForgotten), last, func(sequence uint64, chunk events.Chunk) {
+		l := o.lane(chunk.Lane)
+		l.recent.Take(sequence, chunk.Sessions)
+		tickets := make([]line.Ticket, len(chunk.Sessions))
+		for i, session := range chunk.Sessions {
+			tickets[i] = line.Ticket{Epoch: o.epoch, Sequence: sequence, Index: uint32(i), Session: session}
+		}
+		l.memory.add(ctx, tickets)
+	})
+}
+
+// before is the sequence after which no more than so many joined, up to one that has been read.
+func (o *onSale) before(last, joins uint64) uint64 {
+	sum := func(lanes map[string]uint64) (n uint64) {
+		for _, joined := range lanes {
+			n += joined
+		}
+		return n
+	}
+	all := sum(o.line.Counts())
+	return uint64(sort.Search(int(last), func(i int) bool {
+		before, _ := o.line.Before(uint64(i) + 1)
+		return all-sum(before) <= joins
+	}))
 }
 
 // follows takes the next message of the line.
@@ -121,30 +155,51 @@ func (s *sales) follows(o *onSale, m events.Message) {
 // readSessions reads who joined up to a sequence.
 func (s *sales) readSessions(o *onSale, last uint64) {
 	var maybe [events.MaxChunk]bool
-	for after := uint64(0); after < last; {
-		all, err := s.Streams.Range(s.life, events.Line(o.event.ID), events.LineSubjects(o.event.ID), after+1, maxRecords, maxRecordBytes)
-		if err != nil || len(all) == 0 {
-			if s.life.Err() != nil {
-				return
-			}
-			s.Log.Warn("read who joined; joins ask Redis until then", "event_id", o.event.ID, "error", err)
-			select {
-			case <-s.life.Done():
-				return
-			case <-time.After(time.Second):
-			}
-			continue
+	var read uint64
+	for read < last {
+		err := s.eachChunk(s.life, o, read, last, func(sequence uint64, chunk events.Chunk) {
+			o.lane(chunk.Lane).sessions.Add(chunk.Sessions, maybe[:])
+			read = sequence
+		})
+		if err == nil {
+			break
 		}
-		for _, m := range all {
-			if after = m.Sequence; events.IsSeal(m.Subject) {
-				continue
-			}
-			if chunk, err := events.DecodeChunk(m.Data); err == nil {
-				o.lane(chunk.Lane).sessions.Add(chunk.Sessions, maybe[:])
-			}
+		if s.life.Err() != nil {
+			return
+		}
+		s.Log.Warn("read who joined; joins ask Redis until then", "event_id", o.event.ID, "error", err)
+		select {
+		case <-s.life.Done():
+			return
+		case <-time.After(time.Second):
 		}
 	}
 	o.known.Store(true)
+}
+
+// eachChunk reads the chunks after a sequence up to another. Of one that can't be read there is word already.
+func (s *sales) eachChunk(ctx context.Context, o *onSale, after, last uint64, take func(sequence uint64, chunk events.Chunk)) error {
+	for after < last {
+		all, err := s.Streams.Range(ctx, events.Line(o.event.ID), events.LineSubjects(o.event.ID), after+1, maxRecords, maxRecordBytes)
+		if err == nil && len(all) == 0 {
+			err = fmt.Errorf("the line ends at %d, and had been read up to %d", after, last)
+		}
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			if after = m.Sequence; after > last {
+				break // what came since is followed
+			}
+			if events.IsSeal(m.Subject) {
+				continue
+			}
+			if chunk, err := events.DecodeChunk(m.Data); err == nil {
+				take(m.Sequence, chunk)
+			}
+		}
+	}
+	return nil
 }
 
 // key names a lane of the event's line, as it was made last.
@@ -165,6 +220,16 @@ func (o *onSale) lane(name string) *lane {
 		o.lanes[name] = l
 	}
 	return l
+}
+
+// drain waits until Redis has the places of all lanes, or ctx ends.
+func (o *onSale) drain(ctx context.Context) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.general.memory.drain(ctx)
+	for _, l := range o.lanes {
+		l.memory.drain(ctx)
+	}
 }
 
 // logged is a record of an event's admission log.

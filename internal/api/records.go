@@ -165,11 +165,12 @@ func (s *server) getDraw(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	head := o.record.Load().head // before the rest is read: what it vouches for is there
 	first, drawn, err := s.drawRecords(c.UserContext(), o)
 	if err != nil {
 		return err
 	}
-	page := record.Draw{EventID: o.event.ID, Head: o.record.Load().head}
+	page := record.Draw{EventID: o.event.ID, Head: head}
 	if first != nil {
 		page.Commitment, page.Beacon = first.Commitment, first.Beacon
 	}

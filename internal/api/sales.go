@@ -38,6 +38,7 @@ const (
 	catalogEvery = 2 * time.Second
 	catalogFloor = 200 * time.Millisecond
 	catchUpLimit = 30 * time.Second
+	drainLimit   = 3 * time.Second
 )
 
 func newSales(s *server) *sales {
@@ -299,6 +300,17 @@ func (s *sales) paid(m events.Message) {
 	}
 	if p.Outcome != events.PaymentAuthorized && p.Outcome != events.PaymentCaptured {
 		s.told.wake(p.OrderID, outcome{})
+	}
+}
+
+// drain stores the places that Redis does not have yet, within drainLimit.
+func (s *sales) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, o := range s.byID {
+		o.drain(ctx)
 	}
 }
 

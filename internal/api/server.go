@@ -113,7 +113,9 @@ func Run(ctx context.Context, d Deps) error {
 	g.Go(func() error { return s.sales.follow(life) })
 	context.AfterFunc(life, func() { d.Ready.Store(false) })
 	g.Go(func() error { return problem.Serve(life, s.routes(), d.Listener, shutdownLimit) })
-	return g.Wait()
+	err := g.Wait()
+	s.sales.drain()
+	return err
 }
 
 func (s *server) routes() *fiber.App {

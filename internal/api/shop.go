@@ -94,6 +94,9 @@ func (s *server) getSeats(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if err := selling(o.last().State); err != nil {
+		return err
+	}
 	states, version, err := s.seatStates(c.UserContext(), o)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ type Config struct {
 	Samples     int           // of each figure; the median counts
 	Duration    time.Duration // of each sample
 	Connections int
+	Fans        int // in the line of line-10m
 	Log         *slog.Logger
 	Progress    func(string)
 }
@@ -33,7 +34,7 @@ type Result struct {
 	Baseline float64   `json:"baseline,omitempty"` // the baseline's median, in the same unit
 	Ratio    float64   `json:"ratio,omitempty"`    // the median of the samples' ratios
 	Samples  []float64 `json:"samples"`
-	Against  string    `json:"against,omitempty"` // what the baseline is
+	Against  string    `json:"against,omitempty"` // what the baseline is; "at most" for a bar that the value must not exceed
 }
 
 // Bench is one named measurement.
@@ -50,6 +51,8 @@ func All() []Bench {
 		{"join", "joins over HTTP, durable; against one message per join, and against the bare handler", benchJoin},
 		{"position", "polls of a position; against the bare handler", benchPosition},
 		{"line-stream", "joins into the line's own stream, without HTTP; on one node, and on three with three replicas", benchLineStream},
+		{"line-10m", "a line of ten million: memory, restart, opening and ticks, each against its bar", benchTenMillion},
+		{"draw", "places of a lobby's draw, its Merkle tree and its proofs, in one goroutine", benchDraw},
 		{"eta", "the ETA's honesty and arrivals against the target, in simulated sales in virtual time", benchETA},
 		{"path", "orders through the whole path, from join to captured, with the Stripe double at no latency", benchPath},
 	}

@@ -85,6 +85,34 @@ func (n *node) awaitReady(ctx context.Context) error {
 	return n.await(ctx, "readiness", 20*time.Millisecond, func(ctx context.Context) error { return app.Ready(ctx, n.ops) })
 }
 
+// quiet is how much of a core a node that has nothing to do takes at most.
+const quiet = 0.1
+
+// awaitQuiet returns once the node has nothing left to do.
+func (n *node) awaitQuiet(ctx context.Context) error {
+	var at time.Time
+	before := math.Inf(-1)
+	return n.await(ctx, "quiet", 500*time.Millisecond, func(ctx context.Context) error {
+		m, err := n.metrics(ctx)
+		if err != nil {
+			return err
+		}
+		f, err := family(m, "process_cpu_seconds_total")
+		if err != nil {
+			return err
+		}
+		now, used := time.Now(), f.GetCounter().GetValue()
+		took := (used - before) / now.Sub(at).Seconds()
+		if at.IsZero() {
+			took = 1
+		}
+		if at, before = now, used; took > quiet {
+			return fmt.Errorf("it takes %.2f of a core", took)
+		}
+		return nil
+	})
+}
+
 // metrics reads what the node says of itself.
 func (n *node) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.ops+"/metrics", nil)

@@ -67,6 +67,17 @@ func (s *system) oneByOne(ctx context.Context, r *runner, do func(address string
 
 // event puts an event on sale and opens it, and returns its seats.
 func (s *system) event(ctx context.Context, id, planName string, rate float64) ([]string, error) {
+	seats, err := s.put(ctx, id, planName, rate)
+	if err != nil {
+		return nil, err
+	}
+	return seats, s.operator().Move(ctx, id, "open")
+}
+
+func (s *system) operator() admin.Client { return admin.Client{URL: s.AdminURL, Token: s.AdminToken} }
+
+// put puts an event on sale, in its lobby, and returns its seats.
+func (s *system) put(ctx context.Context, id, planName string, rate float64) ([]string, error) {
 	f, err := plans.Open(planName)
 	if err != nil {
 		return nil, err
@@ -86,11 +97,7 @@ func (s *system) event(ctx context.Context, id, planName string, rate float64) (
 		prices[t.Category] = 5000
 		seats = append(seats, t.ID)
 	}
-	client := admin.Client{URL: s.AdminURL, Token: s.AdminToken}
-	if err := client.Create(ctx, admin.CreateEvent{ID: id, Currency: "eur", Rate: rate, Plan: json.RawMessage(raw), Prices: prices}); err != nil {
-		return nil, err
-	}
-	return seats, client.Move(ctx, id, "open")
+	return seats, s.operator().Create(ctx, admin.CreateEvent{ID: id, Currency: "eur", Rate: rate, Plan: json.RawMessage(raw), Prices: prices})
 }
 
 // bare is a Fiber handler that reads the body and answers bytes: what HTTP alone costs here.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"fmt"
 	"math"
 
 	dto "github.com/prometheus/client_model/go"
@@ -20,6 +21,9 @@ func timesOf(m map[string]*dto.MetricFamily, name string) (times, error) {
 		return times{}, err
 	}
 	h := f.GetHistogram()
+	if len(h.GetBucket()) == 0 {
+		return times{}, fmt.Errorf("%s is not a histogram", name)
+	}
 	var t times
 	var below uint64
 	for _, b := range h.GetBucket() {
@@ -55,8 +59,8 @@ func (t times) total() uint64 {
 	return n
 }
 
-// quantile is the time, in seconds, that a part of them is below, linear within a bucket; infinite where that is above
-// the last bound.
+// quantile is the time, in seconds, that a part of them is below, linear within a bucket; the last bound where it is
+// above that.
 func (t times) quantile(part float64) float64 {
 	rank := part * float64(t.total())
 	var below, from float64
@@ -67,18 +71,15 @@ func (t times) quantile(part float64) float64 {
 		}
 		below, from = below+in, bound
 	}
-	return math.Inf(1)
+	return from
 }
 
-// most is the upper end of the last bucket that is not empty: none took longer.
+// most is the upper end of the last bucket that is not empty: none took longer, unless it is the last bound.
 func (t times) most() float64 {
 	most := 0.0
 	for i, c := range t.counts {
-		switch {
-		case c > 0 && i == len(t.bounds):
-			return math.Inf(1)
-		case c > 0:
-			most = t.bounds[i]
+		if c > 0 {
+			most = t.bounds[min(i, len(t.bounds)-1)]
 		}
 	}
 	return most

@@ -22,28 +22,34 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// binaries are the four services, built once.
+// binaries are the programs under test, each built once and when it is first asked for.
 var binaries built
 
 type built struct {
-	once sync.Once
-	dir  string
-	err  error
+	mu  sync.Mutex
+	dir string
+	err map[string]error // of what was built
 }
 
 func (b *built) path(t *testing.T, name string) string {
 	t.Helper()
-	b.once.Do(func() {
-		if b.dir, b.err = os.MkdirTemp("", "onsale-bin-"); b.err != nil {
-			return
-		}
-		out, err := exec.Command("go", "build", "-o", b.dir+"/", "onsale/cmd/...").CombinedOutput()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dir == "" {
+		dir, err := os.MkdirTemp("", "onsale-bin-")
 		if err != nil {
-			b.err = fmt.Errorf("build the binaries: %w\n%s", err, out)
+			t.Fatal(err)
 		}
-	})
-	if b.err != nil {
-		t.Fatal(b.err)
+		b.dir, b.err = dir, map[string]error{}
+	}
+	if _, done := b.err[name]; !done {
+		b.err[name] = nil
+		if out, err := exec.Command("go", "build", "-o", b.dir+"/", "onsale/cmd/"+name).CombinedOutput(); err != nil {
+			b.err[name] = fmt.Errorf("build %s: %w\n%s", name, err, out)
+		}
+	}
+	if err := b.err[name]; err != nil {
+		t.Fatal(err)
 	}
 	return filepath.Join(b.dir, name)
 }

@@ -65,7 +65,10 @@ func startDurable(t *testing.T, dir string) *up.Local {
 
 func start(t *testing.T, cfg up.Config) *up.Local {
 	t.Helper()
-	cfg.Listen, cfg.OpsListen, cfg.Services = "127.0.0.1:0", "127.0.0.1:0", "all"
+	cfg.Listen, cfg.OpsListen = "127.0.0.1:0", "127.0.0.1:0"
+	if cfg.Services == "" {
+		cfg.Services = "all"
+	}
 	l, err := up.Start(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -122,12 +122,6 @@ func runNode(t *testing.T, l *up.Local, name string, env ...string) *node {
 	n.env = append(os.Environ(), strings.Split(strings.ReplaceAll(strings.TrimSpace(string(raw)), "'", ""), "\n")...)
 	n.env = append(n.env, "API_LISTEN="+strings.TrimPrefix(n.base, "http://"), "OPS_LISTEN="+strings.TrimPrefix(n.ops, "http://"))
 	n.env = append(n.env, env...)
-	t.Cleanup(func() {
-		n.end(syscall.SIGTERM)
-		if t.Failed() {
-			t.Logf("%s on %s:\n%s", name, n.ops, n.log)
-		}
-	})
 	n.run()
 	return n
 }
@@ -135,17 +129,26 @@ func runNode(t *testing.T, l *up.Local, name string, env ...string) *node {
 // run starts the binary, at the same addresses each time.
 func (n *node) run() {
 	n.t.Helper()
-	n.cmd, n.log, n.ended = exec.Command(binaries.path(n.t, n.name)), &journal{}, make(chan struct{})
-	n.cmd.Env, n.cmd.Stdout, n.cmd.Stderr = n.env, io.Discard, n.log
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := n.cmd.Start(); err != nil {
+	cmd, log, ended := exec.Command(binaries.path(n.t, n.name)), &journal{}, make(chan struct{})
+	cmd.Env, cmd.Stdout, cmd.Stderr = n.env, io.Discard, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
-	cmd, ended := n.cmd, n.ended
+	again := n.cmd != nil
+	n.cmd, n.log, n.ended = cmd, log, ended
 	go func() {
 		_ = cmd.Wait() // how it ended is in its log
 		close(ended)
 	}()
+	if !again {
+		n.t.Cleanup(func() {
+			n.end(syscall.SIGTERM)
+			if n.t.Failed() {
+				n.t.Logf("%s on %s:\n%s", n.name, n.ops, n.log)
+			}
+		})
+	}
 	eventually(n.t, 30*time.Second, "ready "+n.name, func() bool { return app.Ready(context.Background(), n.ops) == nil })
 }
 

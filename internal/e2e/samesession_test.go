@@ -92,7 +92,6 @@ func add(to, more map[string][]line.Ticket) {
 func TestSameSessionWhileANodeIsKilled(t *testing.T) {
 	t.Parallel()
 	l := together(t)
-	create(t, l, "same", nil)
 	for _, sessions := range []int{1, 100} {
 		t.Run(fmt.Sprint(sessions, " sessions"), func(t *testing.T) {
 			event := fmt.Sprint("same-", sessions)
@@ -195,6 +194,7 @@ func TestPlacesThatOnlyTheStreamHas(t *testing.T) {
 	if sequence <= first.spot.Sequence {
 		t.Fatalf("the chunk is at %d, after one at %d", sequence, first.spot.Sequence)
 	}
+	eventually(t, 20*time.Second, "reading of the chunk", func() bool { return queueOf(t, running.base, "orphans").Joined == 7 })
 	told := map[string][]line.Ticket{}
 	for i := range 3 {
 		f := join(t, running.base, "orphans", sessionOf("orphans", i))

@@ -102,8 +102,8 @@ func TestLobby_Places(t *testing.T) {
 	if place := lobby.Place("empty", 4); place != 4 {
 		t.Errorf("in a lane that nobody had joined: arrival 4 has place %d", place)
 	}
-	if order(lobby, "") == order(lobby, "presale") {
-		t.Error("two lanes have the same order")
+	if like, err := line.NewLobby(*d, map[string]uint64{"": 30, "presale": 30}); err != nil || order(like, "") == order(like, "presale") {
+		t.Errorf("two lanes with as many fans have the same order: %v", err)
 	}
 	other := *d
 	other.Seed = strings.Repeat("7", 64)

@@ -154,9 +154,13 @@ func refuse(t *testing.T, what string, p pair, alterations []alteration) {
 func TestObeys_ClosedIsTheEnd(t *testing.T) {
 	t.Parallel()
 	_, _, calls := pairs(t)
+	next := calls.next
+	next.State, next.Reason, next.Serving, next.Skipped, next.Lanes = sale.Closed, "closed", calls.last.Serving, calls.last.Skipped, calls.last.Lanes
+	if err := line.Obeys(calls.written, &calls.last, next); err != nil {
+		t.Fatalf("a sale can't be closed: %v", err)
+	}
 	closed := calls.last
-	closed.State = sale.Closed
-	if line.Obeys(calls.written, &closed, calls.next) == nil {
+	if closed.State = sale.Closed; line.Obeys(calls.written, &closed, next) == nil {
 		t.Error("a record after the end is taken")
 	}
 }

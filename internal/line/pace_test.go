@@ -19,7 +19,7 @@ var rates = []float64{0.1, 0.5, 3, 7.3, 100, 5000}
 const everyone = math.MaxUint64 / 2 // joined, where someone always waits
 
 // runFor is how long the simulated lines run.
-const runFor = time.Hour
+const runFor = 20 * time.Minute
 
 // span is a stretch of time from least to most.
 type span struct{ least, most time.Duration }

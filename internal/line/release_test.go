@@ -39,7 +39,7 @@ func TestNext_CallsForThoseWhoDoNotCome(t *testing.T) {
 func TestNext_ReleaseIsNeverBelowTheRate(t *testing.T) {
 	t.Parallel()
 	for _, rate := range []float64{4999.3, 12.3449, 1.00004, 0.123449} {
-		l := opened(t, rate)
+		l := opened(t, 100)
 		l.run(want(sale.Open, rate), share(1), began, 30*time.Second, tick)
 		if l.last.Release != 0 || l.last.Serving == 0 {
 			t.Errorf("%g a second, and everyone comes: %+v", rate, l.last)

@@ -60,16 +60,22 @@ type show struct {
 	secret draw.Secret // that the seal tells
 	heads  []uint64    // up to which sequences the log covers the line
 
-	altered func(*events.Admission) // what a dishonest operator does to each record before it is written
+	// What a dishonest operator does: to each record before it is written, instead of writing the seal, and the root that
+	// the draw is made from, where that is not the line's.
+	altered func(*events.Admission)
+	sealing func()
+	ground  draw.Hash
 }
 
 func newShow(t *testing.T) *show {
-	return &show{
+	s := &show{
 		t: t, r: rand.New(rand.NewSource(1)), now: began, tree: draw.NewTree(), index: line.NewIndex(), secret: secret, altered: func(*events.Admission) {},
 		control: line.Control{
 			State: sale.Lobby, Rate: 40, SeatsLeft: 1000, Secret: secret, Beacon: "chain/9", Lanes: []line.LaneControl{{Name: "presale", Share: 0.25, Granted: 30}},
 		},
 	}
+	s.sealing = s.writeSeal
+	return s
 }
 
 // tick lets an admitter look.
@@ -118,9 +124,16 @@ func (s *show) write(m Message) {
 // seal ends the lobby and draws it.
 func (s *show) seal() {
 	root, joined, sealed := s.tree.Root(), s.index.Counts(), s.tree.Size()+1
-	s.write(Message{Sealed: events.Encode(events.Sealed{V: events.Version, EventID: event, Secret: fmt.Sprintf("%x", s.secret[:]), At: s.now})})
-	s.index.Apply(sealed, "", 0)
+	s.sealing()
+	if s.ground != (draw.Hash{}) {
+		root = s.ground
+	}
 	s.draw, s.drawn = line.Evidence(event, sealed, secret, beacon, root, joined)
+}
+
+func (s *show) writeSeal() {
+	s.write(Message{Sealed: events.Encode(events.Sealed{V: events.Version, EventID: event, Secret: fmt.Sprintf("%x", s.secret[:]), At: s.now})})
+	s.index.Apply(s.tree.Size(), "", 0)
 }
 
 // play is a small sale from its lobby to its end.
