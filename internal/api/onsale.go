@@ -110,7 +110,7 @@ func (s *sales) readLine(ctx context.Context, o *onSale) error {
 // readEnd reads who joined last before this node began, up to a sequence, and sees to it that Redis knows them: a node
 // that was killed, or a Redis that was away, may have left places that only the stream has.
 func (s *sales) readEnd(ctx context.Context, o *onSale, last uint64) error {
-	return s.eachChunk(ctx, o, o.before(last, maxForgotten), last, func(sequence uint64, chunk events.Chunk) {
+	return s.eachChunk(ctx, o, o.before(last, maxForgotten/2), last, func(sequence uint64, chunk events.Chunk) {
 		l := o.lane(chunk.Lane)
 		l.recent.Take(sequence, chunk.Sessions)
 		tickets := make([]line.Ticket, len(chunk.Sessions))

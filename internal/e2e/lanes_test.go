@@ -49,6 +49,9 @@ func TestLanes(t *testing.T) {
 	}
 	eventually(t, 20*time.Second, "grant in the log", func() bool {
 		log := admissions(t, l.BaseURL, "lanes")
+		if len(log) == 0 {
+			return false
+		}
 		last := log[len(log)-1]
 		return len(last.Lanes) == 1 && last.Lanes[0].Granted == 203 && last.Lanes[0].Share == 0.5
 	})

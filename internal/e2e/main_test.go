@@ -25,10 +25,6 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := apart(); err != nil {
-		fmt.Fprintln(os.Stderr, "end the common system:", err)
-		code = max(code, 1)
-	}
 	binaries.remove()
 	os.Exit(code)
 }

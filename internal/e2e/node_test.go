@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,44 +19,45 @@ import (
 	"onsale/internal/up"
 )
 
-// common is one system that many tests have together, each with events of its own: to start one takes seconds.
+// common is one system that tests who run at the same time have together, each with events of its own: to start one
+// takes seconds. It ends when nobody uses it any more.
 var common struct {
-	once sync.Once
-	dir  string
-	l    *up.Local
-	err  error
+	mu    sync.Mutex
+	users int
+	dir   string
+	l     *up.Local
 }
 
 // together returns the common system, which the first who asks starts.
 func together(t *testing.T) *up.Local {
 	t.Helper()
-	common.once.Do(func() {
-		if common.dir, common.err = os.MkdirTemp("", "onsale-e2e-"); common.err != nil {
+	common.mu.Lock()
+	defer common.mu.Unlock()
+	if common.users == 0 {
+		dir, err := os.MkdirTemp("", "onsale-e2e-")
+		if err == nil {
+			err = os.Chmod(dir, 0o711)
+		}
+		if err == nil {
+			common.dir = dir
+			common.l, err = up.Start(context.Background(), up.Config{Dir: dir + "/data", Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", Services: "all"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	common.users++
+	t.Cleanup(func() {
+		common.mu.Lock()
+		defer common.mu.Unlock()
+		if common.users--; common.users > 0 {
 			return
 		}
-		if common.err = os.Chmod(common.dir, 0o711); common.err != nil {
-			return
+		if err := errors.Join(common.l.Close(), os.RemoveAll(common.dir)); err != nil {
+			t.Error("end the common system:", err)
 		}
-		common.l, common.err = up.Start(context.Background(), up.Config{
-			Dir: common.dir + "/data", Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", Services: "all",
-		})
 	})
-	if common.err != nil {
-		t.Fatal(common.err)
-	}
 	return common.l
-}
-
-// apart ends the common system, after all tests.
-func apart() error {
-	var err error
-	if common.l != nil {
-		err = common.l.Close()
-	}
-	if common.dir != "" {
-		_ = os.RemoveAll(common.dir) // a temporary folder: nothing depends on its end
-	}
-	return err
 }
 
 // create puts an event of forty seats into its lobby. What change leaves alone has sensible values.

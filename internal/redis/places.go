@@ -97,7 +97,7 @@ func (c *Client) Redeem(ctx context.Context, k line.Key, code events.CodeID, use
 	key := "{" + k.EventID + "}:code:" + k.Lane + ":" + hex.EncodeToString(code[:])
 	ok, err := c.redeem.Run(ctx, c.c, []string{key}, session[:], uses, codeKept.Milliseconds()).Bool()
 	if err != nil {
-		return false, unavailable("redeem access code", err)
+		return false, sale.Errorf(sale.Unavailable, "codes_unavailable", "the access code can't be checked right now; try again, or join without it").Because(fmt.Errorf("redeem access code: %w", err))
 	}
 	return ok, nil
 }
