@@ -76,7 +76,7 @@ func runTenMillion(ctx context.Context, r *runner, settle, pace time.Duration) (
 	}
 	t := &tenMillion{runner: r, system: &system{Local: l, address: strings.TrimPrefix(l.BaseURL, "http://")}, settle: settle, pace: pace}
 	defer func() { err = errors.Join(err, t.close(ctx)) }()
-	for _, phase := range []func(context.Context) error{t.begin, t.join, t.restart, t.open, t.admit} {
+	for _, phase := range []func(context.Context) error{t.begin, t.join, t.restart, t.rest, t.open, t.admit} {
 		if err := phase(ctx); err != nil {
 			return nil, errors.Join(err, t.ended())
 		}

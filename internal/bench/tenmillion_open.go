@@ -10,11 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"onsale/events"
-	"onsale/internal/draw"
 	"onsale/internal/line"
 )
 
@@ -243,113 +241,4 @@ func permutes(lobby placer, fans uint64) (float64, error) {
 		return 0, fmt.Errorf("%d fans have %d places", fans, sum)
 	}
 	return float64(fans) / took.Seconds(), nil
-}
-
-// admit has everyone who is called come, and looks at the admitter's ticks meanwhile.
-func (t *tenMillion) admit(ctx context.Context) error {
-	records, stop, err := t.follow(ctx)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	before, err := t.ticks(ctx)
-	if err != nil {
-		return err
-	}
-	called, err := t.come(ctx, records)
-	if err != nil {
-		return err
-	}
-	after, err := t.ticks(ctx)
-	if err != nil {
-		return err
-	}
-	if called == 0 {
-		return fmt.Errorf("nobody was admitted in %s", t.pace)
-	}
-	t.tell("  %.0f fans a second were admitted", float64(called)/t.pace.Seconds())
-	for i, name := range tickMetrics {
-		d, err := after[i].since(before[i])
-		if err != nil {
-			return err
-		}
-		if d.total() == 0 {
-			return fmt.Errorf("the admitter had no tick in %s", t.pace)
-		}
-		t.figure(name.figure+"-p50", "ms", 0, 1000*d.quantile(0.5))
-		t.figure(name.figure+"-p99", "ms", barTick, 1000*d.quantile(0.99))
-		t.figure(name.figure+"-max", "ms", 0, 1000*d.most())
-	}
-	return nil
-}
-
-// tickMetrics are what the admitter measures of its ticks.
-var tickMetrics = [2]struct{ figure, metric string }{
-	{"line-10m-tick", "onsale_admitter_tick_seconds"}, {"line-10m-tick-own", "onsale_admitter_tick_own_seconds"},
-}
-
-func (t *tenMillion) ticks(ctx context.Context) (all [len(tickMetrics)]times, err error) {
-	m, err := t.admitter.metrics(ctx)
-	if err != nil {
-		return all, err
-	}
-	for i := range all {
-		if all[i], err = timesOf(m, tickMetrics[i].metric); err != nil {
-			return all, err
-		}
-	}
-	return all, nil
-}
-
-// come reports everyone who is called as come, as api nodes do, and returns how many that were.
-func (t *tenMillion) come(ctx context.Context, records <-chan events.Admission) (called uint64, err error) {
-	end := time.NewTimer(t.pace)
-	defer end.Stop()
-	var order *draw.Permutation
-	var serving uint64
-	for {
-		select {
-		case <-ctx.Done():
-			return called, ctx.Err()
-		case <-end.C:
-			return called, nil
-		case a := <-records:
-			if order == nil { // the places before it are of before
-				if order, err = t.order(a); err != nil {
-					return 0, err
-				}
-				serving = a.Serving
-			}
-			if to := min(a.Serving, t.line.fans); to > serving {
-				if err := t.report(ctx, order, serving, to); err != nil {
-					return called, err
-				}
-				called, serving = called+to-serving, to
-			}
-		}
-	}
-}
-
-// order is the draw that a record names.
-func (t *tenMillion) order(a events.Admission) (*draw.Permutation, error) {
-	if a.Draw == nil {
-		return nil, fmt.Errorf("the record %d has no draw", a.N)
-	}
-	seed, err := draw.ParseHash(a.Draw.Seed)
-	if err != nil {
-		return nil, err
-	}
-	return draw.NewPermutation(draw.LaneKey(seed, general), t.line.fans)
-}
-
-// report tells the admitter that the fans with the places from up to before to have come.
-func (t *tenMillion) report(ctx context.Context, order *draw.Permutation, from, to uint64) error {
-	now := time.Now().UTC()
-	r := events.TurnReport{V: events.Version, EventID: event10m, Outcome: events.TurnClaimed, At: now, Until: now.Add(t.API.PassTTL)}
-	for place := from; place < to; place++ {
-		arrival := order.Arrival(place)
-		r.Fans = append(r.Fans, events.Turn{Arrival: arrival, Session: t.line.fan(arrival).Session})
-	}
-	_, err := t.streams.Publish(ctx, events.Outgoing{Subject: events.TurnSubject(event10m, r.Outcome), ID: uuid.NewString(), Data: events.Encode(r)})
-	return err
 }
