@@ -18,12 +18,12 @@ import (
 	"onsale/internal/sale"
 )
 
-// joinGroup bounds the chunks: several in flight, so that the stream's fsync is shared and never waited for
-// by all at once; but small ones only when nothing is in flight, because a chunk costs much the same whatever
-// its size.
+// joinGroup bounds the chunks: several in flight, so that the stream's fsync is shared and never waited for by all
+// at once. A chunk costs much the same whatever its size, so a crowd's are gathered for a few milliseconds: a disk
+// that syncs in less would only make them small. A lone join waits for nothing.
 func joinGroup(maxChunk int) batch.Config {
 	cfg := batch.Config{
-		MaxItems: maxChunk, MaxInFlight: 4, Enough: min(128, maxChunk), Patience: 20 * time.Millisecond,
+		MaxItems: maxChunk, MaxInFlight: 4, Enough: min(256, maxChunk), Patience: 4 * time.Millisecond,
 		MaxQueue: 64 << 10, MaxWait: requestLimit / 2, Timeout: requestLimit,
 	}
 	if maxChunk == 1 {

@@ -16,8 +16,8 @@ import (
 type Config struct {
 	MaxItems    int           // items in one write
 	MaxInFlight int           // writes at once
-	Enough      int           // items for which a write begins beside others; with fewer it waits for those to end, or for Patience
-	Patience    time.Duration // 0: a slow write makes the next one wait
+	Enough      int           // items for which a write begins at once
+	Patience    time.Duration // with fewer it begins so long after the one before began; so a lone item waits for nothing
 	MaxQueue    int           // items that wait; over it Do refuses with Unavailable
 	MaxWait     time.Duration // items that waited longer are refused and not written; 0 for no limit
 	Timeout     time.Duration // of one write; it does not end with a caller's context
@@ -31,7 +31,8 @@ type Group[In, Out any] struct {
 	mu       sync.Mutex
 	queue    []*call[In, Out]
 	inFlight int
-	overdue  *time.Timer // runs while fewer than Enough wait beside a write
+	began    time.Time   // when the last write began
+	overdue  *time.Timer // runs while fewer than Enough wait
 	idle     sync.WaitGroup
 	calls    sync.Pool // of calls whose result has been taken
 }
@@ -95,19 +96,23 @@ func (g *Group[In, Out]) startLocked() {
 	if len(g.queue) == 0 || g.inFlight >= g.cfg.MaxInFlight {
 		return
 	}
-	if g.inFlight > 0 && len(g.queue) < g.cfg.Enough {
-		if g.overdue == nil && g.cfg.Patience > 0 {
-			g.overdue = time.AfterFunc(g.cfg.Patience, func() {
-				g.mu.Lock()
-				defer g.mu.Unlock()
-				if g.overdue = nil; len(g.queue) > 0 && g.inFlight < g.cfg.MaxInFlight {
-					g.writeLocked()
-				}
-			})
+	if len(g.queue) < g.cfg.Enough {
+		if wait := g.cfg.Patience - time.Since(g.began); wait > 0 {
+			if g.overdue == nil {
+				g.overdue = time.AfterFunc(wait, g.wake)
+			}
+			return
 		}
-		return
 	}
 	g.writeLocked()
+}
+
+// wake begins the write that waited for its time.
+func (g *Group[In, Out]) wake() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.overdue = nil
+	g.startLocked()
 }
 
 // writeLocked begins a write of what has waited longest.
@@ -122,6 +127,7 @@ func (g *Group[In, Out]) writeLocked() {
 	if len(g.queue) == 0 {
 		g.queue = nil
 	}
+	g.began = time.Now()
 	g.inFlight++
 	g.idle.Add(1)
 	go g.flush(calls)
