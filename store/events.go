@@ -95,13 +95,13 @@ func (s *Store) Seats(ctx context.Context, eventID string) ([]sale.Seat, error) 
 	return seats, classify(err)
 }
 
-// Controls returns what the operator wants of each event that is not closed for longer than an hour, and what
-// is left to sell there.
+// Controls returns what the operator wants of each event that is not closed for longer than a week, and what is left to
+// sell there. A week is for admitters: one of them must have been there to write that the sale is closed.
 func (s *Store) Controls(ctx context.Context) (map[string]line.Control, error) {
 	rows, err := s.pool.Query(ctx, `SELECT e.event_id,
 			CASE WHEN e.state = 'lobby' AND e.opens_at <= $1 THEN 'open' ELSE e.state END, e.rate, e.shoppers,
 			e.seats - (SELECT count(*) FROM sold_seats t WHERE t.event_id = e.event_id), e.draw_secret, e.beacon
-		FROM events e WHERE e.state <> 'closed' OR e.updated_at > $1 - interval '1 hour'`, s.now())
+		FROM events e WHERE e.state <> 'closed' OR e.updated_at > $1 - interval '7 days'`, s.now())
 	if err != nil {
 		return nil, classify(err)
 	}

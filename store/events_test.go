@@ -215,9 +215,13 @@ func TestControlsCountWhatIsLeft(t *testing.T) {
 	if c, ok := control(); !ok || c.State != sale.Closed {
 		t.Errorf("a sale that was just closed: %+v %v", c, ok)
 	}
-	r.clock.advance(time.Hour)
+	r.clock.advance(7*24*time.Hour - time.Second)
+	if c, ok := control(); !ok || c.State != sale.Closed {
+		t.Errorf("a sale that was closed this week: %+v %v", c, ok)
+	}
+	r.clock.advance(time.Second)
 	if _, ok := control(); ok {
-		t.Error("a sale that was closed an hour ago is still there")
+		t.Error("a sale that was closed a week ago is still there")
 	}
 }
 

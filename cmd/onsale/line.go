@@ -171,7 +171,7 @@ func lastWaits(a *events.Admission, l events.Lane, behind uint64) string {
 	if behind == 0 || a.State != sale.Open {
 		return "-"
 	}
-	eta, _ := line.Expect(a, l, behind)
+	eta := line.NewView(a).Wait(l.Name, behind)
 	if eta == nil {
 		return "until other lanes are empty"
 	}

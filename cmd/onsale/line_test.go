@@ -165,7 +165,7 @@ func TestLine_Shows(t *testing.T) {
 		At: time.Date(2026, 5, 2, 19, 3, 11, 0, time.UTC), Lanes: []events.Lane{{Name: "members", Share: 0.2, Serving: 60, Granted: 500}},
 		Outlook: events.Outlook{Flow: 25, Yield: 1, Ran: 600, Rose: "rate_lowered"},
 	}
-	eta, _ := line.Expect(&last, line.Lanes(last)[0], 7800)
+	eta := line.NewView(&last).Wait("", 7800)
 	want := strings.Replace(`gala: open; record 812, admitted, at 2026-05-02T19:03:11Z
   rate  25 fans a second; 31.25 places called a second, because not all who are called come
   cap   300 shoppers, 281 inside when some were called last

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// The bounds of what is fetched. The api's pages have at most 4,096 records of 4 MiB together.
+// The bounds of what is fetched. The api's pages have at most 4,096 records of half a mebibyte together.
 const (
 	pageTimeout = time.Minute
 	maxPage     = 16 << 20
@@ -25,12 +25,29 @@ const (
 	smallPage   = 16 // lines
 	tries       = 6
 	maxRetry    = 30 * time.Second
+	lookAgain   = time.Second // for what is not shown yet: as long as a cache may keep the last page
 )
 
 // pages are an event's public records over HTTP.
 type pages struct {
-	queue *url.URL
-	http  *http.Client
+	queue    *url.URL
+	http     *http.Client
+	patience time.Duration // what is left of the time to wait for records that are named elsewhere and not shown yet
+}
+
+// wait lets some time pass; false when none is left, or ctx has ended.
+func (p *pages) wait(ctx context.Context) bool {
+	pause := min(p.patience, lookAgain)
+	if pause <= 0 {
+		return false
+	}
+	p.patience -= pause
+	select {
+	case <-time.After(pause):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // answered is an answer that is no record.
@@ -43,7 +60,9 @@ type answered struct {
 func (a answered) Error() string { return a.what }
 
 // lines reads all pages of a kind of records and gives out each record, as it was written, valid for good. It ends at
-// a page without any; and, because a page may grow as fast as it is read, where there is enough, at one with few.
+// a page without any; and, because a page may grow as fast as it is read, where there is enough, at one with few. Records
+// that end before there is enough are no proof of anything: a node or a cache may lag behind another. They are asked for
+// again while there is patience, and then it is an error.
 func (p *pages) lines(ctx context.Context, kind string, enough func() bool, each func(raw []byte), progress func(n uint64)) error {
 	defer progress(0)
 	at := p.queue.JoinPath(kind)
@@ -65,8 +84,14 @@ func (p *pages) lines(ctx context.Context, kind string, enough func() bool, each
 		}
 		n += uint64(lines)
 		progress(n)
-		if lines == 0 || next == nil || lines < smallPage && enough() {
+		if (lines < smallPage || next == nil) && enough() {
 			return nil
+		}
+		if lines == 0 && p.wait(ctx) {
+			continue
+		}
+		if lines == 0 || next == nil {
+			return fmt.Errorf("%s ends before what the other records name: it lags behind, or the rest is withheld; try again later", at)
 		}
 		if next.Host != p.queue.Host || *next == *at {
 			return fmt.Errorf("%s names %s as the next page", at, next)

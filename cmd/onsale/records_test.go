@@ -179,6 +179,8 @@ func (r *recorded) message(t *testing.T, i int) record.Message {
 type served struct {
 	*recorded
 	busy    atomic.Int64 // so many answers more are 503
+	lags    atomic.Int64 // so many pages more lack the last ten records
+	early   atomic.Int64 // so many pages of the draw more name no record
 	perPage int
 	next    string // instead of the next page's address
 	grows   func() // before each page
@@ -191,7 +193,13 @@ func serve(t *testing.T, s *served) string {
 		s.perPage = 50
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/queue/gala/draw", func(w http.ResponseWriter, _ *http.Request) { w.Write(events.Encode(s.draw)) })
+	mux.HandleFunc("GET /v1/queue/gala/draw", func(w http.ResponseWriter, _ *http.Request) {
+		page := s.draw
+		if s.early.Add(-1) >= 0 {
+			page.Head = nil
+		}
+		w.Write(events.Encode(page))
+	})
 	mux.HandleFunc("GET /v1/queue/gala/admissions", func(w http.ResponseWriter, r *http.Request) { s.page(w, r, func() [][]byte { return s.admissions }) })
 	mux.HandleFunc("GET /v1/queue/gala/chunks", func(w http.ResponseWriter, r *http.Request) { s.page(w, r, func() [][]byte { return s.chunks }) })
 	mux.HandleFunc("GET /v1/queue/gala/proof", func(w http.ResponseWriter, r *http.Request) {
@@ -220,6 +228,9 @@ func (s *served) page(w http.ResponseWriter, r *http.Request, all func() [][]byt
 	}
 	after, _ := strconv.Atoi(r.URL.Query().Get("after"))
 	records := all()
+	if s.lags.Add(-1) >= 0 {
+		records = records[:len(records)-10]
+	}
 	lines := records[min(after, len(records)):]
 	lines = lines[:min(len(lines), s.perPage)]
 	if len(lines) == 0 {

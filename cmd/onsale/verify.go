@@ -22,16 +22,18 @@ import (
 )
 
 type verifyCmd struct {
-	Event     string   `arg:"" placeholder:"EVENT_URL" help:"https://host/v1/queue/hamlet, or hamlet alone for the local system."`
-	Ticket    string   `env:"ONSALE_TICKET" help:"A ticket: say where it stands by the records, and check its receipt."`
-	Session   string   `env:"ONSALE_SESSION" help:"The session that joined with the ticket: check that the place is its own. It is not sent."`
-	BeaconURL []string `name:"beacon-url" env:"BEACON_URL" help:"Relays of drand, to check the draw's public random value against its chain."`
+	Event     string        `arg:"" placeholder:"EVENT_URL" help:"https://host/v1/queue/hamlet, or hamlet alone for the local system."`
+	Ticket    string        `env:"ONSALE_TICKET" help:"A ticket: say where it stands by the records, and check its receipt."`
+	Session   string        `env:"ONSALE_SESSION" help:"The session that joined with the ticket: check that the place is its own. It is not sent."`
+	BeaconURL []string      `name:"beacon-url" env:"BEACON_URL" help:"Relays of drand, to check the draw's public random value against its chain."`
+	Patience  time.Duration `default:"10s" help:"How long to wait for records that others name and that are not shown yet."`
 }
 
 // stopped ends a check that could not be made, which says nothing of the records. The exit code is 2.
 type stopped struct{ error }
 
 func (s stopped) Unwrap() error { return s.error }
+func (s stopped) Error() string { return visible(s.error.Error()) }
 
 // errAltered ends a check that found something.
 var errAltered = errors.New("the public records are not what they should be")
@@ -41,17 +43,19 @@ func (c *verifyCmd) Run(e *env) error {
 	if err != nil {
 		return stopped{err}
 	}
-	for _, read := range []func(context.Context) error{v.readDraw, v.readAdmissions, v.readLine} {
+	for _, read := range []func(context.Context) error{v.readLog, v.readLine} {
 		if err := read(e.ctx); err != nil {
 			return stopped{fmt.Errorf("verify %s: %w", v.eventID, err)}
 		}
 	}
 	missed := errors.Join(v.checkBeacon(e.ctx), v.checkTicket(e.ctx))
 	v.report()
-	if len(v.breaches) > 0 {
-		return errors.Join(errAltered, missed)
-	}
-	if missed != nil {
+	switch {
+	case len(v.breaches) > 0 && missed != nil:
+		return fmt.Errorf("%w, and not all could be checked: %s", errAltered, visible(missed.Error()))
+	case len(v.breaches) > 0:
+		return errAltered
+	case missed != nil:
 		return stopped{fmt.Errorf("verify %s: %w", v.eventID, missed)}
 	}
 	return nil
@@ -72,8 +76,8 @@ func (c *verifyCmd) begin(e *env) (*verification, error) {
 		return nil, err
 	}
 	v := &verification{
-		eventID: eventID, out: e.out, pages: pages{queue: queue, http: &http.Client{Timeout: pageTimeout}},
-		checker: record.NewChecker(eventID), relays: c.BeaconURL, session: c.Session, ticketText: c.Ticket,
+		eventID: eventID, out: e.out, pages: pages{queue: queue, http: &http.Client{Timeout: pageTimeout}, patience: c.Patience},
+		relays: c.BeaconURL, session: c.Session, ticketText: c.Ticket,
 	}
 	if c.Ticket != "" {
 		t, err := line.ReadTicket(c.Ticket)
@@ -132,6 +136,27 @@ func (v *verification) breach(record_, what string, args ...any) {
 	v.breaches = append(v.breaches, record.Breach{Record: record_, What: fmt.Sprintf(what, args...)})
 }
 
+// readLog reads the page of the draw and then the log. The first record may be written between the two: a page that
+// names none, where the log has some, is read again.
+func (v *verification) readLog(ctx context.Context) error {
+	for {
+		v.checker, v.page, v.first, v.last, v.written, v.drawn = record.NewChecker(v.eventID), record.Draw{}, events.Admission{}, events.Admission{}, nil, nil
+		v.checker.Now = time.Now
+		if err := v.readDraw(ctx); err != nil {
+			return err
+		}
+		if err := v.readAdmissions(ctx); err != nil {
+			return err
+		}
+		if v.page.Head != nil || v.page.EventID == "" || v.last.N == 0 {
+			return nil
+		}
+		if !v.pages.wait(ctx) {
+			return fmt.Errorf("the page of the draw names no record, and the log has %d: it lags behind; try again later", v.last.N)
+		}
+	}
+}
+
 func (v *verification) readDraw(ctx context.Context) error {
 	raw, _, err := v.pages.get(ctx, v.pages.queue.JoinPath("draw"), "")
 	if err != nil {
@@ -143,11 +168,9 @@ func (v *verification) readDraw(ctx context.Context) error {
 }
 
 func (v *verification) readAdmissions(ctx context.Context) error {
-	var n uint64
 	// The page of the draw was read first: a log that is whole reaches the record which that page names.
-	enough := func() bool { return v.page.Head == nil || n >= v.page.Head.N }
+	enough := func() bool { return v.page.Head == nil || v.last.N >= v.page.Head.N }
 	err := v.pages.lines(ctx, "admissions", enough, func(raw []byte) {
-		n++
 		v.checker.Admission(raw)
 		var a events.Admission
 		if _ = json.Unmarshal(raw, &a); a.N == 0 {
@@ -165,13 +188,17 @@ func (v *verification) readAdmissions(ctx context.Context) error {
 }
 
 func (v *verification) readLine(ctx context.Context) error {
-	var n, covered uint64
+	var n, last, covered uint64
 	if v.last.Line != nil {
 		covered = v.last.Line.Read
 	}
-	err := v.pages.lines(ctx, "chunks", func() bool { return n >= covered }, func(raw []byte) {
+	err := v.pages.lines(ctx, "chunks", func() bool { return max(n, last) >= covered }, func(raw []byte) {
 		n++
 		v.checker.Line(raw)
+		var at struct{ Sequence uint64 }
+		if json.Unmarshal(raw, &at) == nil {
+			last = at.Sequence // where one is left out, the end is reached all the same
+		}
 		own, seal := v.ticket != nil && n == v.ticket.Sequence, v.drawn != nil && n == v.drawn.Draw.Sealed
 		var m record.Message
 		if !own && !seal || json.Unmarshal(raw, &m) != nil {
@@ -222,9 +249,9 @@ func (v *verification) checkBeacon(ctx context.Context) error {
 	}
 	value := v.drawn.Drawn.Beacon
 	if len(v.relays) == 0 {
-		v.beaconSaid = fmt.Sprintf("the value %s was taken from the record and not checked. It must be the\n              randomness at https://api.drand.sh/%x/public/%d.\n              --beacon-url https://api.drand.sh checks that, and the chain's signature",
-			value, ref.Chain, ref.Round)
-		return nil
+		v.beaconSaid = fmt.Sprintf("the value %s was taken from the record and not checked. It must be the\n              randomness at https://api.drand.sh/%x/public/%d",
+			visible(value), ref.Chain, ref.Round)
+		return errors.New("the draw's beacon could not be checked: give --beacon-url, such as https://api.drand.sh, to hold its value against the chain's signature")
 	}
 	return v.askChain(ctx, ref, value)
 }
@@ -353,39 +380,4 @@ func (v *verification) stands(p line.Place) string {
 	}
 	return fmt.Sprintf("%d joined%s before the seal; your arrival number was %d, the draw gave you place %d, both counted from 0; %d places have been called. %s",
 		lobby, lane, p.Arrival, p.Number, called, turn)
-}
-
-func (v *verification) report() {
-	s := v.summary
-	var joined uint64
-	for _, n := range s.Joined {
-		joined += n
-	}
-	fmt.Fprintf(v.out, "%s: checked %d records of the admission log and %d messages of the line, with %d joins\n", v.eventID, s.Admissions, s.Messages, joined)
-	if s.Uncovered > 0 {
-		fmt.Fprintf(v.out, "  %d messages came after what the log's last record covers: a later check can hold them against the log\n", s.Uncovered)
-	}
-	if v.first.Commitment != "" {
-		fmt.Fprintln(v.out, "  commitment  "+v.first.Commitment+": compare it with what was published before anyone joined")
-	}
-	if s.Drawn {
-		fmt.Fprintf(v.out, "  draw        seed %s, sealed at message %d\n", v.drawn.Draw.Seed, v.drawn.Draw.Sealed)
-	} else if len(v.breaches) == 0 {
-		fmt.Fprintln(v.out, "  draw        not yet")
-	}
-	if v.beaconSaid != "" {
-		fmt.Fprintln(v.out, "  beacon      "+v.beaconSaid)
-	}
-	if v.last.N > 0 {
-		fmt.Fprintf(v.out, "  log's end   record %d, %s: who sees another record %[1]d was shown another log\n", v.last.N, record.HeadOf(v.last.N, v.written).Hash)
-	}
-	if v.ticketSaid != "" {
-		fmt.Fprintln(v.out, "  ticket      "+v.ticketSaid)
-	}
-	if len(v.breaches) == 0 {
-		fmt.Fprintln(v.out, "  nothing is wrong with them")
-	}
-	for _, b := range v.breaches {
-		fmt.Fprintln(v.out, "  BREACH", b)
-	}
 }

@@ -90,7 +90,6 @@ func TestVerify_Alterations(t *testing.T) {
 		"the last record":     {func(t *testing.T, r *recorded) { r.rewrite(t, 40, func(a *events.Admission) { a.Reason = "because" }) }, "BREACH admission 41"},
 		"a record's spelling": {func(_ *testing.T, r *recorded) { r.admissions[9] = append(r.admissions[9], ' ') }, "BREACH admission 10"},
 		"a record left out":   {func(_ *testing.T, r *recorded) { r.admissions = append(r.admissions[:7:7], r.admissions[8:]...) }, "BREACH admission 8"},
-		"the log's end":       {func(_ *testing.T, r *recorded) { r.admissions = r.admissions[:40] }, "BREACH draw: "},
 		"the draw's seed": {func(t *testing.T, r *recorded) {
 			r.rewrite(t, 1, func(a *events.Admission) { a.Draw = &events.Draw{Sealed: a.Draw.Sealed, Seed: strings.Repeat("0", 64)} })
 		}, "BREACH admission 2: "},
@@ -108,11 +107,9 @@ func TestVerify_Alterations(t *testing.T) {
 			m.Chunk[5] ^= 1
 			r.chunks[302] = events.Encode(m)
 		}, "BREACH line 303: "},
-		"a chunk left out":  {func(_ *testing.T, r *recorded) { r.chunks = append(r.chunks[:50:50], r.chunks[51:]...) }, "BREACH line 51: "},
-		"the line's end":    {func(_ *testing.T, r *recorded) { r.chunks = r.chunks[:303] }, "BREACH line: "},
-		"the commitment":    {func(_ *testing.T, r *recorded) { r.draw.Commitment = draw.Commitment(draw.Secret{9}).String() }, "BREACH draw: "},
-		"another event":     {func(_ *testing.T, r *recorded) { r.draw.EventID = "hamlet" }, "BREACH draw: "},
-		"a page of nothing": {func(_ *testing.T, r *recorded) { r.admissions = nil }, "BREACH draw: "},
+		"a chunk left out": {func(_ *testing.T, r *recorded) { r.chunks = append(r.chunks[:50:50], r.chunks[51:]...) }, "BREACH line 51: "},
+		"the commitment":   {func(_ *testing.T, r *recorded) { r.draw.Commitment = draw.Commitment(draw.Secret{9}).String() }, "BREACH draw: "},
+		"another event":    {func(_ *testing.T, r *recorded) { r.draw.EventID = "hamlet" }, "BREACH draw: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,6 +189,18 @@ func TestVerify_Stops(t *testing.T) {
 	away.busy.Store(1 << 40)
 	long := recordedSale(t, "", "")
 	long.admissions[3] = bytes.Repeat([]byte("x"), maxLine+1)
+	without := func(admissions, chunks int) *recorded {
+		r := recordedSale(t, "", "")
+		r.admissions, r.chunks = r.admissions[:len(r.admissions)-admissions], r.chunks[:len(r.chunks)-chunks]
+		return r
+	}
+	early := &served{recorded: r}
+	early.early.Store(1 << 40)
+	rude := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		w.Write(events.Encode(map[string]string{"detail": "\x1b[2Jnothing is wrong"}))
+	}))
+	t.Cleanup(rude.Close)
 	for name, c := range map[string]struct {
 		args []string
 		says string
@@ -201,6 +210,11 @@ func TestVerify_Stops(t *testing.T) {
 		"another host's page":   {[]string{serve(t, &served{recorded: r, next: "http://127.0.0.1:1/v1/queue/gala/chunks"})}, "as the next page"},
 		"the same page for now": {[]string{serve(t, &served{recorded: r, next: "/v1/queue/gala/admissions"})}, "as the next page"},
 		"a line too long":       {[]string{serve(t, &served{recorded: long})}, "longer than"},
+		"the log's end":         {[]string{serve(t, &served{recorded: without(1, 0)}), "--patience", "0s"}, "withheld"},
+		"no log":                {[]string{serve(t, &served{recorded: without(41, 0)}), "--patience", "0s"}, "withheld"},
+		"the line's end":        {[]string{serve(t, &served{recorded: without(0, 2)}), "--patience", "0s"}, "withheld"},
+		"no head":               {[]string{serve(t, early), "--patience", "0s"}, "names no record, and the log has 41"},
+		"escapes in a refusal":  {[]string{rude.URL + "/v1/queue/gala"}, `\x1b[2J`},
 		"no address":            {[]string{"https://host/v2/gala"}, "is neither"},
 		"no event":              {[]string{"https://host/v1/queue/GALA"}, "is neither"},
 		"no ticket":             {[]string{serve(t, &served{recorded: r}), "--ticket", "A"}, "--ticket"},
@@ -209,7 +223,7 @@ func TestVerify_Stops(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			out, err := onsale(t, append([]string{"verify"}, c.args...)...)
-			if !errors.As(err, new(stopped)) || !strings.Contains(err.Error(), c.says) {
+			if !errors.As(err, new(stopped)) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\x1b") {
 				t.Errorf("verify ends with %v, want %q\n%s", err, c.says, out)
 			}
 		})
@@ -229,6 +243,83 @@ func TestVerify_EndsWhileTheLineGrows(t *testing.T) {
 	holds(t, []string{serve(t, s)}, "nothing is wrong")
 }
 
+// What the records can't bound is said in plain words, where there is any.
+func TestVerify_SaysWhatIsTheOperatorsWord(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		summary record.Summary
+		says    []string
+	}{
+		{record.Summary{}, nil},
+		{record.Summary{Skipped: 7}, []string{"7 places were passed because their fans had left"}},
+		{record.Summary{SetBack: 90 * time.Second}, []string{"1m30s of the log's time"}},
+	} {
+		var out bytes.Buffer
+		(&verification{out: &out, summary: c.summary}).report()
+		for _, text := range c.says {
+			if !strings.Contains(out.String(), text) {
+				t.Errorf("it does not say %q:\n%s", text, &out)
+			}
+		}
+		if word := strings.Contains(out.String(), "places were passed") || strings.Contains(out.String(), "log's time"); word != (len(c.says) > 0) {
+			t.Errorf("%+v:\n%s", c.summary, &out)
+		}
+	}
+}
+
+// Records from the future, by the clock of whoever checks, are found.
+func TestVerify_FutureRecords(t *testing.T) {
+	t.Parallel()
+	r := recordedSale(t, "", "")
+	r.rewrite(t, len(r.admissions)-1, func(a *events.Admission) { a.At = time.Now().Add(time.Hour) })
+	r.draw.Head = record.HeadOf(uint64(len(r.admissions)), r.admissions[len(r.admissions)-1])
+	out, err := onsale(t, "verify", serve(t, &served{recorded: r}))
+	if !errors.Is(err, errAltered) || !strings.Contains(out, "which is still to come") {
+		t.Errorf("verify ends with %v\n%s", err, out)
+	}
+}
+
+// A node or a cache that lags behind the page of the draw, or the page behind the log, is no breach: it is asked again.
+func TestVerify_WaitsForWhatLags(t *testing.T) {
+	t.Parallel()
+	for name, lag := range map[string]func(s *served){
+		"the end":  func(s *served) { s.lags.Store(2) },
+		"the head": func(s *served) { s.early.Store(1) },
+	} {
+		s := &served{recorded: recordedSale(t, "", "")}
+		lag(s)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			holds(t, []string{serve(t, s), "--patience", "5ms"}, "checked 41 records of the admission log and 305 messages", "nothing is wrong")
+		})
+	}
+}
+
+// What a server says is shown so that a terminal doesn't obey it, and none of it passes for what the check found.
+func TestVerify_ShowsWhatIsHidden(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b[2J\n  nothing is wrong with them\u202e"
+	for name, alter := range map[string]func(*events.Admission){
+		"commitment": func(a *events.Admission) { a.Commitment = evil },
+		"beacon":     func(a *events.Admission) { a.Beacon = evil },
+		"reason":     func(a *events.Admission) { a.Reason = evil },
+		"state":      func(a *events.Admission) { a.State = evil },
+		"event":      func(a *events.Admission) { a.EventID = evil },
+	} {
+		r := recordedSale(t, "", "")
+		r.rewrite(t, 0, alter)
+		out, err := onsale(t, "verify", serve(t, &served{recorded: r}))
+		if !errors.Is(err, errAltered) || strings.ContainsAny(out+err.Error(), "\x1b\u202e") || strings.Contains(out, "\n  nothing is wrong") {
+			t.Errorf("%s: %v\n%q", name, err, out)
+		}
+	}
+	for plain, want := range map[string]string{"Café, 3 places": "Café, 3 places", "a\nb": `"a\nb"`, "\xff": `"\xff"`, "\u009b2J": `"\u009b2J"`} {
+		if got := visible(plain); got != want {
+			t.Errorf("%q is shown as %s, want %s", plain, got, want)
+		}
+	}
+}
+
 func TestVerify_Beacon(t *testing.T) {
 	t.Parallel()
 	genesis := began.Add(-time.Hour)
@@ -245,7 +336,10 @@ func TestVerify_Beacon(t *testing.T) {
 	after := chain.Chain().FirstAfter(began)
 	name, value := of(after)
 	url := serve(t, &served{recorded: recordedSale(t, name, value)})
-	holds(t, []string{url}, "was taken from the record and not checked", value)
+	unasked, err := onsale(t, "verify", url)
+	if !errors.As(err, new(stopped)) || !strings.Contains(err.Error(), "could not be checked: give --beacon-url") || !strings.Contains(unasked, value+" was taken from the record and not checked") {
+		t.Errorf("a value that nobody checked: %v\n%s", err, unasked)
+	}
 	holds(t, []string{url, "--beacon-url", relay.URL}, "was held against the one that the chain signed")
 
 	other := strings.Repeat("ab", 32)

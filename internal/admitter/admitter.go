@@ -62,7 +62,7 @@ func Run(ctx context.Context, d Deps) error {
 	}
 }
 
-// manager has a gate for each event.
+// manager has a gate for each event, nil for one whose log has ended.
 type manager struct {
 	Deps
 	gates   map[string]*gate
@@ -76,8 +76,11 @@ func (m *manager) refresh(ctx context.Context) error {
 	}
 	for id, want := range controls {
 		g, known := m.gates[id]
+		if known && g == nil {
+			continue
+		}
 		if !known {
-			g = &gate{watch: newWatch(m.Deps, id), log: m.Log.With("event_id", id)}
+			g = &gate{watch: newWatch(m.Deps, id), log: m.Log.With("event_id", id), ended: make(chan struct{})}
 			m.gates[id] = g
 		}
 		g.want.Lock()
@@ -87,7 +90,20 @@ func (m *manager) refresh(ctx context.Context) error {
 			m.running.Go(func() { g.run(ctx) })
 		}
 	}
+	m.clear(controls)
 	return nil
+}
+
+// clear forgets what gates that ended knew. That they ended is remembered for as long as the event is asked for.
+func (m *manager) clear(controls map[string]line.Control) {
+	for id, g := range m.gates {
+		if g != nil && g.hasEnded() {
+			m.gates[id] = nil
+		}
+		if _, wanted := controls[id]; !wanted && m.gates[id] == nil {
+			delete(m.gates, id)
+		}
+	}
 }
 
 // gate moves one event's line.
@@ -111,12 +127,49 @@ type gate struct {
 	shareAt   time.Time // when the share was last measured
 	shareLast float64
 	forgotAt  time.Time    // when visits were last forgotten
-	recent    []recentCall // oldest first, those within claimGrace and one more
+	recent    []recentCall // oldest first, those within claimGrace and one more; nil before they were read
+
+	clockWrong bool          // and that was said
+	ended      chan struct{} // closed when the log has ended, or the service does
 }
 
+// clockHolds says whether this clock may stand in the log. One that is ahead would stop the line: the pace up to its
+// time would count as used.
+func (g *gate) clockHolds(now time.Time) bool {
+	ahead, known := g.clock.ahead(now)
+	wrong := known && ahead > clockAhead
+	if wrong != g.clockWrong {
+		if g.clockWrong = wrong; wrong {
+			g.log.Error("this clock is ahead of the broker's; nothing is appended until it isn't", "ahead", ahead.Round(time.Millisecond))
+		} else {
+			g.log.Info("this clock is no longer ahead of the broker's")
+		}
+	}
+	return !wrong
+}
+
+func (g *gate) hasEnded() bool {
+	select {
+	case <-g.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// closed says that nothing can follow in the log any more.
+func (g *gate) closed() bool { return g.last != nil && g.last.State == sale.Closed }
+
+// run moves the line until its log or ctx ends.
 func (g *gate) run(ctx context.Context) {
+	defer close(g.ended)
 	var following sync.WaitGroup
 	defer following.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	if g.load(ctx) == nil && g.closed() {
+		return // without reading its line first; what fails is tried again below
+	}
 	current := make(chan struct{})
 	following.Go(func() { g.watch.run(ctx, func() { close(current) }) })
 	select { // before that, those inside look like none, and those who left like those who wait
@@ -127,7 +180,7 @@ func (g *gate) run(ctx context.Context) {
 	tick := time.NewTicker(g.Tick)
 	defer tick.Stop()
 	reload := true
-	for {
+	for !g.closed() {
 		if reload {
 			if err := g.load(ctx); err != nil && ctx.Err() == nil {
 				g.log.Warn("read the last admission", "error", err)
@@ -158,20 +211,21 @@ func (g *gate) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.last, g.written, g.sequence = nil, nil, 0
 	if !found {
+		g.last, g.written, g.sequence = nil, nil, 0
 		return nil
 	}
 	a, err := events.Decode[events.Admission](m.Data)
 	if err != nil {
 		return fmt.Errorf("read admission at %d: %w", m.Sequence, err)
 	}
-	if g.recent == nil {
+	switch prev := g.last; {
+	case g.recent == nil:
 		if err := g.recallCalls(ctx, m.Sequence); err != nil {
 			return err
 		}
-	} else {
-		g.remember(a) // another admitter's, perhaps
+	case prev == nil || prev.N < a.N:
+		g.called(prev, a) // by another admitter, or here and its ack was lost: who comes is measured all the same
 	}
 	g.last, g.written, g.sequence = &a, m.Data, m.Sequence
 	return nil
@@ -184,10 +238,15 @@ func (g *gate) step(ctx context.Context) error {
 	g.want.Lock()
 	want := g.control
 	g.want.Unlock()
-	if err := g.prepareDraw(ctx, want); err != nil {
+	if err := g.prepareDraw(ctx, want); sale.CodeOf(err) == "line_behind" {
+		return nil // the line is still being read, and says so where it can't be
+	} else if err != nil {
 		return err
 	}
 	now := g.Now()
+	if !g.clockHolds(now) {
+		return nil
+	}
 	next, due := line.Next(g.last, g.written, g.eventID, want, g.seen(now), now)
 	if !due {
 		return nil

@@ -54,7 +54,7 @@ func (g *gate) share(now time.Time) float64 {
 	return g.shareLast
 }
 
-// called takes note of a record that was appended here.
+// called takes note of a record, whoever appended it. Between it and last there may be others.
 func (g *gate) called(last *events.Admission, next events.Admission) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -74,35 +74,35 @@ func (g *gate) called(last *events.Admission, next events.Admission) {
 		shows.Released(l.Serving, next.At)
 		shows.Skipped(g.left.Count(l.Name, servingOf(last, l.Name), l.Serving))
 	}
-	g.remember(next)
+	g.recent = remembered(g.recent, next)
 }
 
-// remember takes note of how far a record called.
-func (g *gate) remember(a events.Admission) {
-	g.recent = append(g.recent, recentCall{a.At, line.Lanes(a)})
+// remembered is recent with how far a record called.
+func remembered(recent []recentCall, a events.Admission) []recentCall {
+	recent = append(recent, recentCall{a.At, line.Lanes(a)})
 	old := 0
-	for old < len(g.recent)-1 && a.At.Sub(g.recent[old+1].at) > claimGrace {
+	for old < len(recent)-1 && a.At.Sub(recent[old+1].at) > claimGrace {
 		old++
 	}
-	g.recent = append(g.recent[:0], g.recent[old:]...)
+	return append(recent[:0], recent[old:]...)
 }
 
 // recallCalls reads the end of the log, at a start: who was called lately, by whatever admitter, is still expected.
 func (g *gate) recallCalls(ctx context.Context, last uint64) error {
 	reading, done := context.WithTimeout(ctx, 5*time.Second)
 	defer done()
-	g.recent = nil
-	read := false
+	recent, read := []recentCall{}, false
 	err := g.Streams.Follow(reading, events.Follow{
 		Stream: events.Admissions, Subject: events.AdmissionSubject(g.eventID), From: events.FromAfter, After: last - min(last, maxRecalled),
 	}, func() { read = true; done() }, func(m events.Message) {
 		if a, err := events.Decode[events.Admission](m.Data); err == nil {
-			g.remember(a)
+			recent = remembered(recent, a)
 		}
 	})
 	if !read {
 		return fmt.Errorf("read who was called lately: %w", errors.Join(err, reading.Err()))
 	}
+	g.recent = recent
 	return nil
 }
 

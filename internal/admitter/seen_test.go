@@ -2,6 +2,7 @@ package admitter
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -17,7 +18,8 @@ var began = time.Date(2026, 3, 14, 18, 0, 0, 0, time.UTC)
 // newGate is the gate of an event whose draw is known, so that reports count.
 func newGate(t *testing.T, streams Log) *gate {
 	t.Helper()
-	g := &gate{watch: newWatch(Deps{Streams: streams, Log: slog.New(slog.DiscardHandler)}, "gala"), log: slog.New(slog.DiscardHandler)}
+	g := &gate{watch: newWatch(Deps{Streams: streams, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return began.Add(24 * time.Hour) }}, "gala")}
+	g.log, g.ended = g.Log, make(chan struct{})
 	lobby, err := line.NewLobby(events.Draw{Sealed: 1, Seed: strings.Repeat("0", 64)}, map[string]uint64{"": 0})
 	if err != nil {
 		t.Fatal(err)
@@ -64,8 +66,8 @@ func TestExpected(t *testing.T) {
 	step("two more were called", 3, 4*time.Second)
 	step("the first five are too late", 2, time.Second+claimGrace)
 	step("all are too late", 0, 5*time.Second+claimGrace)
-	if n := g.shoppers.inside(began.Add(4 * time.Second)); n != 2 {
-		t.Errorf("%d are inside, want 2", n)
+	if n := g.shoppers.inside(began.Add(4 * time.Second)); n != 3 {
+		t.Errorf("%d are inside, want 3: the pass of who left is still good", n)
 	}
 }
 
@@ -73,6 +75,7 @@ func TestExpected(t *testing.T) {
 type logged struct {
 	Log
 	records []events.Admission
+	cut     int // after so many records a reader's connection is lost, 0 for never
 }
 
 func (l *logged) message(i int) events.Message {
@@ -85,6 +88,9 @@ func (l *logged) Last(context.Context, string, string) (events.Message, bool, er
 
 func (l *logged) Follow(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) error {
 	for i := int(f.After); i < len(l.records); i++ {
+		if l.cut > 0 && i == l.cut {
+			return errors.New("connection lost")
+		}
 		each(l.message(i))
 	}
 	caughtUp()
@@ -109,4 +115,33 @@ func TestLoad_ExpectsWhomOthersCalled(t *testing.T) {
 	load(4) // the ninety were called long ago
 	streams.records = append(streams.records, called(5, 95, 2*time.Second))
 	load(5)
+}
+
+// A start that loses its connection midway is no start: who was called is read again.
+func TestLoad_IsWholeOrNothing(t *testing.T) {
+	t.Parallel()
+	streams := &logged{records: []events.Admission{called(1, 0, -time.Hour), called(2, 90, -time.Minute), called(3, 92, time.Second)}, cut: 1}
+	g := newGate(t, streams)
+	if err := g.load(t.Context()); err == nil {
+		t.Fatal("half of the log is taken for all")
+	}
+	streams.cut = 0
+	if err := g.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.expected(began.Add(2 * time.Second)); got != 2 {
+		t.Errorf("%d are expected, want 2", got)
+	}
+}
+
+// A line whose beginning is still being read is no failure: nothing is read again, nothing said.
+func TestStep_WaitsForTheLine(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, &logged{})
+	drawn := called(4, 9, 0)
+	drawn.Draw = &events.Draw{Sealed: 7, Seed: strings.Repeat("0", 64)}
+	g.last, g.lobby = &drawn, nil
+	if err := g.step(t.Context()); err != nil {
+		t.Errorf("step = %v", err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"onsale/events"
@@ -29,10 +30,12 @@ type watch struct {
 	answered line.Marks             // places whose fans came or left
 	shows    map[string]*line.Shows // by lane; of what was called here
 	shoppers shoppers
+	pruned   time.Time // up to when visits that had ended were forgotten while the past was read
+	clock    brokerClock
 }
 
 func newWatch(d Deps, eventID string) *watch {
-	return &watch{Deps: d, eventID: eventID, joined: line.NewIndex(), tree: draw.NewTree(), shows: map[string]*line.Shows{}, shoppers: shoppers{}}
+	return &watch{Deps: d, eventID: eventID, joined: line.NewIndex(), tree: draw.NewTree(), shows: map[string]*line.Shows{}, shoppers: shoppers{}, clock: newBrokerClock()}
 }
 
 // run reads the streams until ctx ends. current is called once the turns and orders that they held have been read.
@@ -40,6 +43,10 @@ func (w *watch) run(ctx context.Context, current func()) {
 	var reading, behind sync.WaitGroup
 	defer reading.Wait()
 	behind.Add(3)
+	// What is appended is read back for its time alone.
+	reading.Go(func() {
+		w.keep(ctx, events.Follow{Stream: events.Admissions, Subject: events.AdmissionSubject(w.eventID), From: events.FromNew}, func() {}, func(events.Message) {})
+	})
 	reading.Go(func() { w.keep(ctx, events.Follow{Stream: events.Line(w.eventID)}, func() {}, w.line) })
 	for _, outcome := range []events.TurnOutcome{events.TurnClaimed, events.TurnLeft} {
 		reading.Go(func() {
@@ -60,7 +67,15 @@ func (w *watch) keep(ctx context.Context, f events.Follow, caughtUp func(), each
 	var once sync.Once
 	defer once.Do(caughtUp) // nobody waits for it any more
 	for ctx.Err() == nil {
-		if err := w.Streams.Follow(ctx, f, func() { once.Do(caughtUp) }, each); err != nil && ctx.Err() == nil {
+		var live atomic.Bool // what comes now was stored just now
+		current := func() { live.Store(true); once.Do(caughtUp) }
+		take := func(m events.Message) {
+			if live.Load() {
+				w.clock.saw(m.At)
+			}
+			each(m)
+		}
+		if err := w.Streams.Follow(ctx, f, current, take); err != nil && ctx.Err() == nil {
 			w.Log.Warn("follow", "event_id", w.eventID, "stream", f.Stream, "error", err)
 			select {
 			case <-ctx.Done():
@@ -156,13 +171,13 @@ func (w *watch) turn(m events.Message) {
 }
 
 func (w *watch) take(r events.TurnReport) {
+	w.prune(r)
 	for _, fan := range r.Fans {
 		place := w.lobby.Place(r.Lane, fan.Arrival)
 		w.answered.Add(r.Lane, place)
 		switch r.Outcome {
 		case events.TurnLeft:
-			w.left.Add(r.Lane, place)
-			w.shoppers.leave(fan.Session, r.At)
+			w.left.Add(r.Lane, place) // who is inside stays there until the pass has run out: it is still good
 		case events.TurnClaimed:
 			if shows := w.shows[r.Lane]; shows != nil {
 				shows.Claimed(place, r.At)
@@ -182,53 +197,6 @@ func (w *watch) ordered(m events.Message) {
 	w.mu.Lock()
 	w.shoppers.leave(o.Session, o.At)
 	w.mu.Unlock()
-}
-
-// shoppers are those inside: who came when called, and has a pass that is still good and no order yet. What is told
-// of one session may come in any order. It takes about 60 bytes for each who came within a pass's life.
-type shoppers map[sale.SessionHash]visit
-
-// visit has times in Unix milliseconds.
-type visit struct {
-	came, left, until int64
-}
-
-func (s shoppers) come(session sale.SessionHash, at, until time.Time) {
-	v := s[session]
-	if ms := at.UnixMilli(); ms > v.came {
-		v.came, v.until = ms, until.UnixMilli()
-	}
-	s[session] = v
-}
-
-func (s shoppers) leave(session sale.SessionHash, at time.Time) {
-	v := s[session]
-	v.left = max(v.left, at.UnixMilli())
-	s[session] = v
-}
-
-// visitKept is how long a visit is remembered after its end: until everything that was told of it has been read.
-const visitKept = 5 * time.Minute
-
-// inside counts those inside.
-func (s shoppers) inside(now time.Time) int {
-	n, ms := 0, now.UnixMilli()
-	for _, v := range s {
-		if v.came > v.left && v.until > ms {
-			n++
-		}
-	}
-	return n
-}
-
-// forget drops the visits that ended long ago.
-func (s shoppers) forget(now time.Time) {
-	old := now.Add(-visitKept).UnixMilli()
-	for session, v := range s {
-		if v.until < old && v.left < old {
-			delete(s, session)
-		}
-	}
 }
 
 // evidence is the draw of a lobby that was sealed.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"strings"
@@ -65,19 +66,36 @@ func (d *door) challenge(eventID string, now time.Time) *entry.Challenge {
 	return &c
 }
 
-// clientOf is the address a call came from: the last one on its way that is not a proxy of ours.
+// clientOf is the address a call came from: the last one on its way that is not a proxy of ours. A proxy adds what it saw
+// to the end of X-Forwarded-For, or in a line of its own after those that the client sent: all lines are one list.
 func (d *door) clientOf(c *fiber.Ctx) netip.Addr {
 	addr, _ := netip.AddrFromSlice(c.Context().RemoteIP())
 	addr = addr.Unmap()
-	hops := strings.Split(c.Get(fiber.HeaderXForwardedFor), ",")
+	if !d.isProxy(addr) {
+		return addr
+	}
+	lines := c.Context().Request.Header.PeekAll(fiber.HeaderXForwardedFor)
+	hops := strings.Split(string(bytes.Join(lines, []byte{','})), ",")
 	for i := len(hops) - 1; i >= 0 && d.isProxy(addr); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		hop, ok := hopOf(strings.TrimSpace(hops[i]))
+		if !ok {
 			break
 		}
-		addr = hop.Unmap()
+		addr = hop
 	}
 	return addr
+}
+
+// hopOf reads an entry of X-Forwarded-For: an address, with a port or without, an IPv6 one in brackets or not.
+func hopOf(s string) (netip.Addr, bool) {
+	if hop, err := netip.ParseAddrPort(s); err == nil {
+		return hop.Addr().Unmap(), true
+	}
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		s = strings.TrimSuffix(inner, "]")
+	}
+	hop, err := netip.ParseAddr(s)
+	return hop.Unmap(), err == nil
 }
 
 func (d *door) isProxy(addr netip.Addr) bool {

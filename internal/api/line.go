@@ -189,8 +189,13 @@ func plainJoin(body []byte) (joinRequest, bool) {
 		return joinRequest{}, false
 	}
 	session, ok = bytes.CutSuffix(session, []byte(`"}`))
-	if !ok || bytes.ContainsFunc(session, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+	if !ok {
 		return joinRequest{}, false
+	}
+	for _, b := range session {
+		if b < ' ' || b > '~' || b == '"' || b == '\\' {
+			return joinRequest{}, false
+		}
 	}
 	return joinRequest{Session: string(session)}, true
 }
@@ -231,7 +236,7 @@ func (s *server) postJoin(c *fiber.Ctx) error {
 		return sale.Errorf(sale.Conflict, "left_line", "this session has left the line; one that joins again needs a new session")
 	}
 	// A pass comes with a poll.
-	answer := standing{Standing: line.Stand(place, o.last()), place: place, ticket: s.Tickets.Sign(o.event.ID, t)}
+	answer := standing{Standing: o.stand(place), place: place, ticket: s.Tickets.Sign(o.event.ID, t)}
 	return answer.send(c.Status(fiber.StatusCreated))
 }
 
@@ -282,7 +287,7 @@ func (s *server) getPosition(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	answer := standing{Standing: line.Stand(place, o.last()), place: place}
+	answer := standing{Standing: o.stand(place), place: place}
 	if answer.State == line.Admitted {
 		if answer.pass, answer.passExpiresAt, err = s.Passes.Issue(o.event.ID, t.Session); err != nil {
 			return err

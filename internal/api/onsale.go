@@ -236,13 +236,23 @@ func (o *onSale) drain(ctx context.Context) {
 type logged struct {
 	events.Admission
 	head *record.Head // nil for none
+	view *line.View
 }
 
 // inLobby stands for the record of an event that has none yet.
-var inLobby = &logged{Admission: events.Admission{State: sale.Lobby}}
+var inLobby = newLogged(events.Admission{State: sale.Lobby}, nil)
+
+func newLogged(a events.Admission, head *record.Head) *logged {
+	l := &logged{Admission: a, head: head}
+	l.view = line.NewView(&l.Admission)
+	return l
+}
 
 // last is the last record of the event's log.
 func (o *onSale) last() *events.Admission { return &o.record.Load().Admission }
+
+// stand says how a place stands by the last record.
+func (o *onSale) stand(p line.Place) line.Standing { return o.record.Load().view.Stand(p) }
 
 // admitted takes the last record, nil for none. The lobby's order is made here, so that polls find it.
 func (o *onSale) admitted(l *logged) {

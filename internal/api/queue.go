@@ -78,7 +78,7 @@ func (o *onSale) queueLanes(a *events.Admission) []queueLane {
 			q.Lobby = &n
 		}
 		if a.State == sale.Open {
-			q.Waits = waits(a, l, joined[l.Name])
+			q.Waits = o.waits(l, joined[l.Name])
 		}
 		lanes = append(lanes, q)
 	}
@@ -86,18 +86,10 @@ func (o *onSale) queueLanes(a *events.Admission) []queueLane {
 }
 
 // waits are the ETAs of positions from the next to the last, twice as far each time.
-func waits(a *events.Admission, l events.Lane, joined uint64) []waitAt {
+func (o *onSale) waits(l events.Lane, joined uint64) []waitAt {
 	var all []waitAt
-	for position := uint64(1); l.Serving < joined; position *= 2 {
-		position = min(position, joined-l.Serving)
-		eta, _ := line.Expect(a, l, position)
-		if eta == nil {
-			break
-		}
-		all = append(all, waitAt{position, eta.Expected, eta.Low, eta.High})
-		if position == joined-l.Serving {
-			break
-		}
+	for _, w := range o.record.Load().view.Waits(l.Name, joined-min(joined, l.Serving)) {
+		all = append(all, waitAt{w.Position, w.Expected, w.Low, w.High})
 	}
 	return all
 }

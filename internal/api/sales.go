@@ -223,7 +223,7 @@ func (s *sales) admitted(m events.Message) {
 		s.Log.Error("read admission", "stream_seq", m.Sequence, "error", err)
 		return
 	}
-	l := &logged{a, record.HeadOf(a.N, m.Data)}
+	l := newLogged(a, record.HeadOf(a.N, m.Data))
 	s.mu.Lock()
 	s.admissions[a.EventID] = l
 	if o := s.byID[a.EventID]; o != nil {

@@ -86,7 +86,8 @@ type Deps struct {
 const (
 	maxBody       = 64 << 10
 	maxHeader     = 16 << 10
-	readTimeout   = 5 * time.Second // from connection or first byte to the whole request; a connection that sends nothing holds up a shutdown for so long
+	readTimeout   = 5 * time.Second  // from connection or first byte to the whole request; a connection that sends nothing holds up a shutdown for so long
+	writeTimeout  = 30 * time.Second // for a whole answer: who reads none of it keeps it in memory no longer
 	idleTimeout   = 75 * time.Second
 	shutdownLimit = 15 * time.Second
 	requestLimit  = 10 * time.Second
@@ -100,7 +101,9 @@ type server struct {
 	told   *waiters
 
 	door    *door
-	reading chan struct{} // one for each who reads the public records
+	sending chan struct{} // one for each page of the public records, until it is written
+	reading chan struct{} // one for each such page that is being read from its stream
+	proving chan struct{} // one for each read for the draw and its receipts
 }
 
 var lookups = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 16 << 10, Timeout: 5 * time.Second}
@@ -108,8 +111,7 @@ var lookups = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 16 << 10, Ti
 // Run serves until ctx ends, then finishes the requests under way.
 func Run(ctx context.Context, d Deps) error {
 	g, life := errgroup.WithContext(ctx)
-	s := &server{Deps: d, life: life, orders: batch.New(lookups, d.Catalog.Orders), told: newWaiters(), door: newDoor(d.Entry), reading: make(chan struct{}, readersAtOnce)}
-	s.sales = newSales(s)
+	s := newServer(life, d)
 	g.Go(func() error { return s.sales.follow(life) })
 	context.AfterFunc(life, func() { d.Ready.Store(false) })
 	g.Go(func() error { return problem.Serve(life, s.routes(), d.Listener, shutdownLimit) })
@@ -118,10 +120,19 @@ func Run(ctx context.Context, d Deps) error {
 	return err
 }
 
+func newServer(life context.Context, d Deps) *server {
+	s := &server{
+		Deps: d, life: life, orders: batch.New(lookups, d.Catalog.Orders), told: newWaiters(), door: newDoor(d.Entry),
+		sending: make(chan struct{}, pagesAtOnce), reading: make(chan struct{}, readersAtOnce), proving: make(chan struct{}, proversAtOnce),
+	}
+	s.sales = newSales(s)
+	return s
+}
+
 func (s *server) routes() *fiber.App {
 	app := fiber.New(fiber.Config{
 		AppName: "onsale api", DisableStartupMessage: true, ErrorHandler: problem.Handler(s.Log),
-		BodyLimit: maxBody, ReadBufferSize: maxHeader, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		BodyLimit: maxBody, ReadBufferSize: maxHeader, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		Immutable: true, // what a handler reads may outlive it: in a chunk, in a log
 	})
 	v1 := app.Group("/v1")

@@ -158,6 +158,7 @@ func gather(ctx context.Context, d Deps) (*facts, error) {
 			return nil, fmt.Errorf("read redis: %w", err)
 		}
 		check := record.NewChecker(id)
+		check.Now = d.Now
 		for _, m := range f.admissions {
 			if m.Subject == events.AdmissionSubject(id) {
 				check.Admission(m.Data)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"onsale/internal/batch"
@@ -141,38 +142,51 @@ func TestGroup_MaxInFlight(t *testing.T) {
 	g.Wait()
 }
 
-// With fewer than Enough, a write waits for those in flight to end; nothing in flight, it begins at once.
+// A lone item begins at once. With fewer than Enough the next write waits for more, or until Patience has passed since
+// the one before began, whether or not that has ended.
 func TestGroup_Enough(t *testing.T) {
 	t.Parallel()
-	w := newGated()
-	g := batch.New(batch.Config{MaxItems: 10, MaxInFlight: 4, Enough: 3, MaxQueue: 100, Timeout: generous}, w.write)
-	c := &crowd{g: g}
-	c.in(t, 1)
-	if got := <-w.started; !slices.Equal(got, []int{1}) {
-		t.Fatalf("the first write got %v", got)
-	}
-	c.in(t, 2)
-	c.in(t, 3)
-	if len(w.started) != 0 {
-		t.Fatal("a small write began beside another")
-	}
-	c.in(t, 4)
-	if got := <-w.started; !slices.Equal(got, []int{2, 3, 4}) {
-		t.Fatalf("the second write got %v", got)
-	}
-	c.in(t, 5)
-	w.release <- nil
-	select {
-	case got := <-w.started:
-		t.Fatalf("%v began beside another", got)
-	case <-time.After(20 * time.Millisecond):
-	}
-	w.release <- nil
-	if got := <-w.started; !slices.Equal(got, []int{5}) {
-		t.Fatalf("the last write got %v", got)
-	}
-	w.release <- nil
-	g.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		var writes [][]int
+		began := time.Now()
+		at := map[int]time.Duration{}
+		g := batch.New(batch.Config{MaxItems: 10, MaxInFlight: 4, Enough: 3, Patience: 10 * time.Millisecond, MaxQueue: 100, Timeout: generous},
+			func(_ context.Context, items []int) ([]int, error) {
+				slices.Sort(items)
+				writes = append(writes, items)
+				for _, item := range items {
+					at[item] = time.Since(began)
+				}
+				return items, nil
+			})
+		do := func(items ...int) {
+			for _, item := range items {
+				go func() {
+					if _, err := g.Do(t.Context(), item); err != nil {
+						t.Errorf("item %d: %v", item, err)
+					}
+				}()
+			}
+			synctest.Wait()
+		}
+		do(1)
+		do(2, 3)
+		if len(writes) != 1 {
+			t.Fatalf("two items did not wait for more: %v", writes)
+		}
+		do(4)
+		time.Sleep(4 * time.Millisecond)
+		do(5)
+		time.Sleep(100 * time.Millisecond)
+		do(6)
+		if want := [][]int{{1}, {2, 3, 4}, {5}, {6}}; !slices.EqualFunc(writes, want, slices.Equal) {
+			t.Errorf("the writes were %v, want %v", writes, want)
+		}
+		if at[4] != 0 || at[5] != 10*time.Millisecond || at[6] != 104*time.Millisecond {
+			t.Errorf("they began at %v", at)
+		}
+		g.Wait()
+	})
 }
 
 // Patience ends the wait for Enough, so that one slow write doesn't hold up a few callers.

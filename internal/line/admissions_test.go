@@ -22,7 +22,7 @@ var began = time.Date(2026, 3, 14, 18, 0, 0, 0, time.UTC)
 // seen is a line that so many joined, and whose lobby was drawn.
 func seen(joined uint64) line.Seen {
 	d, e := line.Evidence(event, 1, draw.Secret{}, nil, draw.NewTree().Root(), map[string]uint64{"": 0})
-	return line.Seen{Joined: map[string]uint64{"": joined}, Draw: d, Drawn: e}
+	return line.Seen{Joined: map[string]uint64{"": joined}, Draw: d, Drawn: e, Line: &events.LineHead{Read: 1, Root: strings.Repeat("ab", 32)}}
 }
 
 // want is what the operator asks for; SoldOut stands for an open sale with nothing left.

@@ -1,9 +1,12 @@
 package line
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"onsale/events"
@@ -12,7 +15,9 @@ import (
 
 // Obeys says what is wrong with a record as the one after last, nil for nothing; prev is last as it was written, and
 // both are nil before the first record. It knows the log alone: that it is whole, that nobody was sent back, that
-// nothing was called but at the pace that stands in it, and that the draw was made at the opening and left as it is.
+// nothing was called but at the pace that stands in it, that the draw was made at the opening and left as it is, and that
+// it vouches for the line. Whether the places that it says were given up had been, and how calls were divided among the
+// lanes, it can't know.
 func Obeys(prev []byte, last *events.Admission, next events.Admission) error {
 	if last == nil {
 		return begins(next)
@@ -26,10 +31,13 @@ func Obeys(prev []byte, last *events.Admission, next events.Admission) error {
 		return fmt.Errorf("it comes after the sale was closed")
 	case next.Commitment != "" || next.Beacon != "":
 		return fmt.Errorf("it commits to a secret or a beacon anew")
-	case next.PacedTo.Before(last.PacedTo):
-		return fmt.Errorf("it takes pace back")
+	case next.Reason == "created":
+		return fmt.Errorf("it says that the log begins with it")
 	}
-	for _, check := range []func(last *events.Admission, next events.Admission) error{opens, reads, calls} {
+	if err := named(next); err != nil {
+		return err
+	}
+	for _, check := range []func(last *events.Admission, next events.Admission) error{goesOn, opens, reads, calls} {
 		if err := check(last, next); err != nil {
 			return err
 		}
@@ -44,8 +52,60 @@ func begins(a events.Admission) error {
 		return fmt.Errorf("it is not the first of a log")
 	case a.State != sale.Lobby && a.State != sale.Closed || a.Draw != nil || a.Drawn != nil:
 		return fmt.Errorf("it does not begin in the lobby")
+	case a.Reason != "created":
+		return fmt.Errorf("it is the first, and its reason is %q", a.Reason)
+	case a.Commitment != "" && !isDigest(a.Commitment):
+		return fmt.Errorf("its commitment %q is not 64 hexadecimal digits", a.Commitment)
+	case len(a.Beacon) > maxBeacon || strings.ContainsFunc(a.Beacon, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fmt.Errorf("it names the beacon %q", a.Beacon)
+	}
+	if err := named(a); err != nil {
+		return err
 	}
 	return lanesFollow(nil, a.Lanes)
+}
+
+// maxBeacon bounds the name of a beacon: a chain's hash and a round, with room to spare.
+const maxBeacon = 200
+
+// isDigest says whether text is a SHA-256 in hex, as this package writes it.
+func isDigest(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == sha256.Size && hex.EncodeToString(raw) == text
+}
+
+var (
+	states  = []sale.State{sale.Lobby, sale.Open, sale.Paused, sale.SoldOut, sale.Closed}
+	reasons = []string{
+		"created", "admitted", "no_shows", "opened", "paused", "resumed", "sold_out", "seats_returned", "closed",
+		"released", "rate_lowered", "rate_raised", "cap_changed", "lanes_changed", "codes_granted",
+	}
+)
+
+// named checks that state and reason are ones that there are: what is shown to people is not for the server to word.
+func named(a events.Admission) error {
+	if !slices.Contains(states, a.State) || !slices.Contains(reasons, a.Reason) {
+		return fmt.Errorf("its state is %q and its reason %q, and there are no such", a.State, a.Reason)
+	}
+	return nil
+}
+
+// mostBack is by how much the time of a record may be before the last one's: admitters' clocks differ. It is more than
+// mostAhead, so that whatever Next writes is taken.
+const mostBack = 10 * time.Second
+
+// goesOn checks the record's times. They go back only where the last record's were far ahead, in a record that an
+// operator's change or the last seat made: it calls nobody, and the pace begins anew at its own time.
+func goesOn(last *events.Admission, next events.Admission) error {
+	switch {
+	case !next.PacedTo.Before(last.PacedTo) && !next.At.Before(last.At.Add(-mostBack)):
+		return nil
+	case !ahead(last, next.At):
+		return fmt.Errorf("it takes pace back")
+	case next.Reason == "admitted" || next.Reason == "no_shows" || !next.PacedTo.Equal(next.At):
+		return fmt.Errorf("it goes back from %s to %s without a change that begins the pace anew", last.At.Format(time.RFC3339), next.At.Format(time.RFC3339))
+	}
+	return nil
 }
 
 // opens checks that the lobby is left once, and with its draw, which stays as it is.
@@ -60,6 +120,8 @@ func opens(last *events.Admission, next events.Admission) error {
 		return fmt.Errorf("it has a draw without its evidence, or the other way round")
 	case opened && next.Draw == nil && next.State != sale.Closed:
 		return fmt.Errorf("it opens the sale without a draw")
+	case opened && next.Draw != nil && (next.Line == nil || next.Line.Read < next.Draw.Sealed):
+		return fmt.Errorf("it opens the sale and does not vouch for the line up to its seal")
 	}
 	return nil
 }
@@ -80,19 +142,30 @@ func calls(last *events.Admission, next events.Admission) error {
 	if err := lanesFollow(last.Lanes, next.Lanes); err != nil {
 		return err
 	}
-	called, err := calledBetween(last, next)
-	if err != nil || called == 0 && next.Reason != "admitted" {
+	called, skipped, err := calledBetween(last, next)
+	switch {
+	case err != nil:
 		return err
+	case next.Reason == "admitted" && next.Line == nil:
+		return fmt.Errorf("it calls and does not vouch for the line")
+	case next.Reason != "admitted" && called+skipped == 0:
+		return nil
 	}
 	return paced(last, next, called)
 }
 
-// lanesFollow checks that lanes stay where they are, that each is there once, and that a new one begins at its
-// beginning.
+// lanesFollow checks that lanes stay where they are, that each is there once, that a new one begins at its beginning, and
+// that the general lane keeps its part of the release.
 func lanesFollow(last, next []events.Lane) error {
 	for i, l := range last {
 		if i >= len(next) || next[i].Name != l.Name || next[i].Serving < l.Serving {
-			return fmt.Errorf("it drops lane %s, or sends it back", l.Name)
+			return fmt.Errorf("it drops lane %q, or sends it back", l.Name)
+		}
+	}
+	var shares float64
+	for _, l := range next {
+		if shares += l.Share; !(l.Share >= 0) || !(shares <= MaxShares+1e-9) {
+			return fmt.Errorf("lane %q has a share of %g, and the lanes up to it %g; %g is the most", l.Name, l.Share, shares, MaxShares)
 		}
 	}
 	for i := len(last); i < len(next); i++ {
@@ -105,19 +178,20 @@ func lanesFollow(last, next []events.Lane) error {
 	return nil
 }
 
-// calledBetween is how many were called by a record, those who had left not counted. The lanes must follow.
-func calledBetween(last *events.Admission, next events.Admission) (uint64, error) {
+// calledBetween is how many were called by a record, and how many were passed because they had left. The lanes must
+// follow.
+func calledBetween(last *events.Admission, next events.Admission) (called, skipped uint64, err error) {
 	if next.Serving < last.Serving || next.Skipped < last.Skipped {
-		return 0, fmt.Errorf("it sends the general lane back, or takes back who had left")
+		return 0, 0, fmt.Errorf("it sends the general lane back, or takes back who had left")
 	}
 	passed := next.Serving - last.Serving
 	for i, l := range last.Lanes {
 		passed += next.Lanes[i].Serving - l.Serving
 	}
-	if skipped := next.Skipped - last.Skipped; skipped <= passed {
-		return passed - skipped, nil
+	if skipped = next.Skipped - last.Skipped; skipped <= passed {
+		return passed - skipped, skipped, nil
 	}
-	return 0, fmt.Errorf("it skips more than it passes")
+	return 0, 0, fmt.Errorf("it skips more than it passes")
 }
 
 // paced checks that a record calls no faster than the pace that it and the one before state.
@@ -126,7 +200,7 @@ func paced(last *events.Admission, next events.Admission, called uint64) error {
 	takes := span(called, pace)
 	switch {
 	case next.Reason != "admitted" || next.State != sale.Open || last.State != sale.Open:
-		return fmt.Errorf("it calls %d while the reason is %q and the sale %s", called, next.Reason, next.State)
+		return fmt.Errorf("it calls %d, or passes places, while the reason is %q and the sale %q", called, next.Reason, next.State)
 	case next.Rate != last.Rate || pace != Pace(*last):
 		return fmt.Errorf("it changes the pace and calls at once")
 	case next.Rate <= 0 || pace < next.Rate || pace > next.Rate*MaxMakeUp*1.001:

@@ -82,12 +82,17 @@ func TestObeys_RefusesAlterations(t *testing.T) {
 		{"a lane without a name", func(a *events.Admission) { a.Lanes = append(a.Lanes, events.Lane{}) }},
 		{"skipped more than passed", func(a *events.Admission) { a.Skipped += 1 << 40 }},
 		{"drawn, no draw", func(a *events.Admission) { a.Draw = nil }},
+		{"without the line", func(a *events.Admission) { a.Line = nil }},
+		{"a state that there is not", func(a *events.Admission) { a.State = "\x1b[2J" }}, {"a reason that there is not", func(a *events.Admission) { a.Reason = "fine" }},
+		{"the first once more", func(a *events.Admission) { a.Reason = "created" }},
+		{"a share below none", func(a *events.Admission) { a.Lanes[1].Share = -0.01 }}, {"shares of nearly all", func(a *events.Admission) { a.Lanes[1].Share = 0.66 }},
 	}
 	refuse(t, "opening", opened, both)
 	refuse(t, "calling", calls, both)
 	refuse(t, "opening", opened, []alteration{
 		{"no evidence", func(a *events.Admission) { a.Drawn = nil }}, {"no draw at all", func(a *events.Admission) { a.Draw, a.Drawn = nil, nil }},
 		{"the lobby still", func(a *events.Admission) { a.State, a.Drawn = sale.Lobby, nil }},
+		{"the seal not read", func(a *events.Admission) { a.Line.Read = 2 }},
 	})
 	refuse(t, "calling", calls, []alteration{
 		{"general lane back", func(a *events.Admission) { a.Serving = calls.last.Serving - 1 }},
@@ -105,10 +110,22 @@ func TestObeys_RefusesAlterations(t *testing.T) {
 		{"another line as far", func(a *events.Admission) { a.Line.Root = strings.Repeat("0", 64) }},
 		{"another seed", func(a *events.Admission) { a.Draw.Seed = strings.Repeat("0", 64) }}, {"another seal", func(a *events.Admission) { a.Draw.Sealed++ }},
 		{"drawn again", func(a *events.Admission) { a.Drawn = opened.next.Drawn }},
+		{"an hour earlier", func(a *events.Admission) { a.At, a.PacedTo = a.At.Add(-time.Hour), a.At.Add(-time.Hour) }},
+		{"closed much earlier", func(a *events.Admission) {
+			a.State, a.Reason, a.Serving, a.Skipped, a.Lanes = sale.Closed, "closed", calls.last.Serving, calls.last.Skipped, copied(t, calls.last).Lanes
+			a.At, a.PacedTo = a.At.Add(-11*time.Second), calls.last.PacedTo
+		}},
+		{"passed without a call", func(a *events.Admission) {
+			a.Reason, a.Serving, a.Lanes, a.PacedTo = "no_shows", calls.last.Serving+3, copied(t, calls.last).Lanes, calls.last.PacedTo
+			a.Skipped = calls.last.Skipped + 3
+		}},
 	})
 	for name, alter := range map[string]func(a *events.Admission){
 		"not number 1": func(a *events.Admission) { a.N = 2 }, "one before it": func(a *events.Admission) { a.Prev = "00" }, "open": func(a *events.Admission) { a.State = sale.Open },
 		"called": func(a *events.Admission) { a.Serving = 1 }, "called in a lane": func(a *events.Admission) { a.Lanes[1].Serving = 1 }, "skipped": func(a *events.Admission) { a.Skipped = 1 },
+		"no reason": func(a *events.Admission) { a.Reason = "" }, "another reason": func(a *events.Admission) { a.Reason = "opened" }, "another state": func(a *events.Admission) { a.State = "begun" },
+		"not a hash": func(a *events.Admission) { a.Commitment = "gala: nothing is wrong" }, "in capitals": func(a *events.Admission) { a.Commitment = strings.ToUpper(a.Commitment) },
+		"control characters": func(a *events.Admission) { a.Beacon = "\x1b[2J" }, "a long beacon": func(a *events.Admission) { a.Beacon = strings.Repeat("9", 300) },
 		"drawn": func(a *events.Admission) { a.Draw = opened.next.Draw }, "with evidence": func(a *events.Admission) { a.Drawn = opened.next.Drawn },
 	} {
 		altered := copied(t, created)
@@ -229,6 +246,50 @@ func TestObeys_TakesWhatNextWrites(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A clock that was an hour ahead for one tick stops the line only until an operator changes something. The log shows
+// that its time went back, and takes that in no other record.
+func TestNext_AfterAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	const rate = 10
+	for name, c := range map[string]struct {
+		change func(c *line.Control)
+		reason string
+	}{
+		"another rate": {func(c *line.Control) { c.Rate = 20 }, "rate_raised"}, "paused": {func(c *line.Control) { c.State = sale.Paused }, "paused"},
+		"a limit": {func(c *line.Control) { c.Cap = 1000 }, "cap_changed"}, "sold out": {func(c *line.Control) { c.SeatsLeft = 0 }, "sold_out"},
+	} {
+		l := opened(t, rate)
+		control := want(sale.Open, rate)
+		now := l.run(control, seen(everyone), began, 5*time.Second, tick)
+		l.look(control, seen(everyone), now.Add(time.Hour))
+		called, n := l.last.Serving, l.n
+		share := seen(everyone)
+		share.Share, share.Steady = 0.5, time.Minute
+		if now = l.run(control, share, now, 5*time.Second, tick); l.n != n {
+			t.Fatalf("%s: with a time to come in the log, %+v follows", name, l.last)
+		}
+		wrong := copied(t, *l.last)
+		wrong.N, wrong.At, wrong.PacedTo, wrong.Reason = l.n+1, now, now, "no_shows"
+		wrong.Prev = fmt.Sprintf("%x", sha256.Sum256(l.written))
+		if err := line.Obeys(l.written, l.last, wrong); err == nil || !strings.Contains(err.Error(), "goes back") {
+			t.Errorf("%s: a record that goes back without a change: %v", name, err)
+		}
+		wrong.Reason, wrong.PacedTo = "rate_raised", now.Add(-time.Second)
+		if line.Obeys(l.written, l.last, wrong) == nil {
+			t.Errorf("%s: one that takes pace from before its own time is taken", name)
+		}
+		c.change(&control)
+		if !l.look(control, seen(everyone), now) || l.last.Reason != c.reason || !l.last.PacedTo.Equal(now) || l.last.Serving != called {
+			t.Fatalf("%s: %+v", name, l.last)
+		}
+		control.State, control.SeatsLeft = sale.Open, 1
+		l.run(control, seen(everyone), now.Add(tick), 10*time.Second, tick)
+		if got := l.last.Serving - called; float64(got) < control.Rate*9 || float64(got) > control.Rate*10.5 {
+			t.Errorf("%s: %d were called in the 10 s after it, want %g", name, got, control.Rate*10)
+		}
 	}
 }
 

@@ -76,7 +76,12 @@ func Next(last *events.Admission, prev []byte, eventID string, want Control, see
 		next.Inside = 0
 	}
 	next.Release = release(last, next, seen)
+	late := ahead(last, now)
 	switch next.Reason = reason(last, next); {
+	case next.Reason != "" && late:
+		next.PacedTo = now
+	case late:
+		return next, false
 	case next.Reason != "":
 		// Only a change of state or pace begins the time anew: a slow line whose lanes or cap change often would never move.
 		if (next.State != last.State || Pace(next) != Pace(*last)) && next.PacedTo.Before(now) {
@@ -91,6 +96,17 @@ func Next(last *events.Admission, prev []byte, eventID string, want Control, see
 	}
 	foresee(last, &next, seen)
 	return next, true
+}
+
+// mostAhead is by how much the clock of the admitter that wrote the last record may be ahead of this one's.
+const mostAhead = 5 * time.Second
+
+// ahead says whether the last record is from a clock that was wrong. Nothing then follows from it until that time has
+// come, but what an operator changes: that begins the pace anew, now. Without this, one tick of a clock an hour ahead
+// would stop a line for an hour.
+func ahead(last *events.Admission, now time.Time) bool {
+	most := now.Add(mostAhead)
+	return last.PacedTo.After(most) || last.At.After(most)
 }
 
 // release is how many places a second are to be called; 0 stands for the rate. While nothing is measured, after a

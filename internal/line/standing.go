@@ -46,7 +46,11 @@ const (
 
 // Stand says how a fan stands, given the line's last admission record. Those who are in stay in while the sale is
 // sold out: a seat may come back.
-func Stand(p Place, last *events.Admission) Standing {
+func Stand(p Place, last *events.Admission) Standing { return NewView(last).Stand(p) }
+
+// Stand says how a fan stands by this record.
+func (v *View) Stand(p Place) Standing {
+	last := v.Record
 	switch {
 	case last.State == sale.Closed:
 		return Standing{State: string(last.State), Reason: last.Reason, PollIn: maxPoll}
@@ -55,7 +59,7 @@ func Stand(p Place, last *events.Admission) Standing {
 	case last.State == sale.Lobby || last.State == "" || !p.Drawn:
 		return Standing{State: string(sale.Lobby), PollIn: lobbyPoll}
 	}
-	lane := laneFor(last, p.Lane)
+	lane := v.lane(p.Lane)
 	if p.Number < lane.Serving {
 		var none uint64
 		return Standing{State: Admitted, Position: &none, ETA: &ETA{}, PollIn: nearPoll}
@@ -69,7 +73,7 @@ func Stand(p Place, last *events.Admission) Standing {
 		s.State, s.Reason = string(sale.Paused), "paused"
 		return s
 	}
-	s.ETA, s.Reason = Expect(last, lane, position)
+	s.ETA, s.Reason = lane.wait(position), lane.Outlook.Rose
 	s.PollIn = pollIn(s.ETA)
 	return s
 }
@@ -94,20 +98,6 @@ func general(a *events.Admission) events.Lane {
 
 // Lanes are all lanes of a record, the general one first.
 func Lanes(a events.Admission) []events.Lane { return append([]events.Lane{general(&a)}, a.Lanes...) }
-
-// Expect is the wait of the fan at a position of a lane, nil where nobody can say, and why it has become longer, if it
-// has.
-func Expect(last *events.Admission, lane events.Lane, position uint64) (*ETA, string) {
-	o := Outlook(lane.Outlook)
-	if o.Flow <= 0 {
-		o.Flow = Pace(*last) * lane.Share // before the first record that foresees anything
-	}
-	if o.Flow <= 0 {
-		return nil, "" // a lane without a share, behind others
-	}
-	expected, low, high := o.ETA(position)
-	return &ETA{Expected: expected, Low: low, High: high}, o.Rose
-}
 
 // Reason is why a line stands, or why its waits have become longer; "" where neither is so.
 func Reason(last *events.Admission) string {

@@ -3,9 +3,7 @@ package problem
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -16,7 +14,11 @@ import (
 // data resets it, which can overtake the answer, so a connection that Handler marked is read to its end first.
 func Serve(ctx context.Context, app *fiber.App, ln net.Listener, limit time.Duration) error {
 	served := make(chan error, 1)
-	go func() { served <- app.Listener(lingering{ln}) }()
+	l := newListener(ln)
+	sweeping, swept := context.WithCancel(context.WithoutCancel(ctx))
+	defer swept()
+	go l.sweep(sweeping)
+	go func() { served <- app.Listener(l) }()
 	select {
 	case err := <-served:
 		return err
@@ -28,39 +30,4 @@ func Serve(ctx context.Context, app *fiber.App, ln net.Listener, limit time.Dura
 		err = errors.Join(err, e)
 	}
 	return err
-}
-
-// The bounds of what is read and thrown away.
-const (
-	lingerTime  = 2 * time.Second
-	lingerBytes = 64 << 20
-)
-
-type lingering struct{ net.Listener }
-
-func (l lingering) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if t, ok := c.(*net.TCPConn); ok {
-		return &lingerConn{TCPConn: t}, err
-	}
-	return c, err
-}
-
-type lingerConn struct {
-	*net.TCPConn
-	refused atomic.Bool
-}
-
-func (c *lingerConn) Close() error {
-	if c.refused.Load() && c.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes) // whatever comes: it was refused
-	}
-	return c.TCPConn.Close()
-}
-
-// linger marks the connection of a request that is answered before it was read.
-func linger(c *fiber.Ctx) {
-	if l, ok := c.Context().Conn().(*lingerConn); ok {
-		l.refused.Store(true)
-	}
 }

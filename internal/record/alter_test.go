@@ -16,6 +16,7 @@ import (
 // fork is a checker that has taken the same page and log, and no message of the line yet.
 func (c *Checker) fork() *Checker {
 	d := *c
+	d.coded = map[string][]uint64{}
 	d.breaches, d.heads, d.tree, d.index = nil, slices.Clone(c.heads), draw.NewTree(), line.NewIndex()
 	return &d
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"onsale/events"
 	"onsale/internal/draw"
@@ -38,7 +39,7 @@ func TestChecker_FindsForgedLogs(t *testing.T) {
 		"called too many":       {once("admitted", func(a *events.Admission) { a.Serving += 3 }), "admission", "uses up"},
 		"sent a lane ahead":     {once("admitted", func(a *events.Admission) { a.Lanes[0].Serving += 3 }), "admission", "uses up"},
 		"called at the opening": {once("opened", func(a *events.Admission) { a.Serving = 1 }), "admission 3", "calls 1"},
-		"called nobody there":   {once("closed", func(a *events.Admission) { a.Serving, a.Skipped = a.Serving+1000, a.Skipped+1000 }), "admission", "have joined"},
+		"called nobody there":   {once("admitted", func(a *events.Admission) { a.Serving, a.Skipped = a.Serving+1000, a.Skipped+1000 }), "admission", "have joined"},
 		"another seed":          {once("opened", func(a *events.Admission) { a.Draw = &events.Draw{Sealed: a.Draw.Sealed, Seed: strings.Repeat("0", 64)} }), "admission 3", "seed"},
 		"evidence changed": {once("opened", func(a *events.Admission) {
 			d := *a.Drawn
@@ -61,7 +62,8 @@ func TestChecker_FindsForgedLogs(t *testing.T) {
 		"another line, covered":   {once("cap_changed", func(a *events.Admission) { a.Line = &events.LineHead{Read: a.Line.Read, Root: strings.Repeat("0", 64)} }), "line 6", "root"},
 		"reads what is not there": {once("closed", func(a *events.Admission) { a.Line = &events.LineHead{Read: 99, Root: a.Line.Root} }), "line", "it ends"},
 		"drawn from what suits":   {func(s *show) { s.ground = draw.Hash{1} }, "line 8", "the draw says"},
-		"never sealed":            {func(s *show) { s.sealing = func() {} }, "line", "no seal"},
+		"never sealed":            {func(s *show) { s.sealing = func() {} }, "admission 3", "vouch"},
+		"a join for a seal":       {func(s *show) { s.sealing = func() { s.join("", 1) } }, "line", "no seal"},
 		"sealed twice":            {func(s *show) { s.sealing = func() { s.writeSeal(); s.writeSeal() } }, "line 9", "already"},
 		"sealed after one more":   {func(s *show) { s.sealing = func() { s.join("", 1); s.writeSeal() } }, "line 9", "at 8"},
 		"drawn from the start":    {once("created", func(a *events.Admission) { a.Draw = &events.Draw{Sealed: 1, Seed: strings.Repeat("0", 64)} }), "admission 1", "lobby"},
@@ -69,6 +71,27 @@ func TestChecker_FindsForgedLogs(t *testing.T) {
 		"opened undrawn":          {once("opened", func(a *events.Admission) { a.Draw, a.Drawn = nil, nil }), "admission 3", "draw"},
 		"of another event":        {once("opened", func(a *events.Admission) { a.EventID = "other" }), "admission 3", "other"},
 		"released unseen":         {once("admitted", func(a *events.Admission) { a.Release = 4000 }), "admission", "pace"},
+		"called before they joined": {func(s *show) {
+			done := false
+			s.altered = func(a *events.Admission) { // one too many, who joins a little later
+				if a.Reason == "admitted" && a.Serving == s.index.Joined("") && !done {
+					a.Serving, a.Skipped, done = a.Serving+1, a.Skipped+1, true
+				}
+			}
+		}, "admission", "have joined it as far as"},
+		"passed in silence":   {once("closed", func(a *events.Admission) { a.Serving, a.Skipped = a.Serving+1, a.Skipped+1 }), "admission", "passes places"},
+		"nothing vouched for": {func(s *show) { s.altered = func(a *events.Admission) { a.Line = nil } }, "admission 3", "vouch"},
+		"a share of five":     {once("no_shows", func(a *events.Admission) { a.Lanes[0].Share = 5 }), "admission", "share"},
+		"a state of its own":  {once("no_shows", func(a *events.Admission) { a.State = "\x1b[2Jnothing is wrong" }), "admission", `"\x1b[2J`},
+		"a reason of its own": {once("no_shows", func(a *events.Admission) { a.Reason = "\x1b[2Jnothing is wrong" }), "admission", `"\x1b[2J`},
+		"a message for all": {func(s *show) {
+			s.altered = func(a *events.Admission) {
+				if a.N == 1 {
+					a.Commitment = "\x1b[2Jnothing is wrong"
+				}
+			}
+		}, "admission 1", `"\x1b[2J`},
+		"more than were granted": {func(s *show) { s.control.Lanes[0].Granted = 1 }, "admission", "codes allow 1"},
 		"from long ago": {once("admitted", func(a *events.Admission) {
 			a.At, a.PacedTo = a.At.Add(time.Hour), a.PacedTo.Add(time.Hour)
 			a.Serving, a.Skipped = a.Serving+1000, 0
@@ -80,6 +103,91 @@ func TestChecker_FindsForgedLogs(t *testing.T) {
 		if len(got.Breaches) == 0 || !strings.HasPrefix(got.Breaches[0].Record, c.record) || !strings.Contains(got.Breaches[0].What, c.what) {
 			t.Errorf("%s: it finds %v, want %s: %s", name, got.Breaches, c.record, c.what)
 		}
+		for _, b := range got.Breaches {
+			if strings.ContainsFunc(b.String(), unicode.IsControl) {
+				t.Errorf("%s: what it says controls the terminal: %q", name, b)
+			}
+		}
+	}
+}
+
+// Records that were written ahead of their time are found by whoever has a clock; a clock a little behind finds nothing.
+func TestChecker_FindsRecordsOfTheFuture(t *testing.T) {
+	t.Parallel()
+	s := newShow(t)
+	all := s.play()
+	for late, found := range map[time.Duration]bool{0: false, 50 * time.Second: false, 62 * time.Second: true, 20 * 365 * 24 * time.Hour: true} {
+		c := NewChecker(event)
+		c.Now = func() time.Time { return s.now.Add(-late) }
+		c.until(c.Admission, all.log)
+		c.until(c.Line, all.lines)
+		if got := c.Finish().Breaches; (len(got) > 0) != found || found && !strings.Contains(got[0].What, "still to come") {
+			t.Errorf("%v before the last record it finds %v", late, got)
+		}
+	}
+}
+
+// Who joins with a code that was given out this minute is no breach; neither is a session that joined twice.
+func TestChecker_TakesWhatCodesAllow(t *testing.T) {
+	t.Parallel()
+	s := newShow(t)
+	s.control.Lanes[0].Granted = 3
+	s.tick()
+	s.join("presale", 3)
+	s.control.Cap = 9
+	s.tick()
+	s.write(Message{Chunk: twice(t, s.lines[0])})
+	s.index.Apply(s.tree.Size(), "presale", 3)
+	s.control.Cap = 8
+	s.tick()
+	s.now = s.now.Add(2 * time.Minute)
+	s.control.Cap = 7
+	s.tick()
+	if got := s.records().check(); len(got.Breaches) > 0 {
+		t.Errorf("three joined twice, and it finds %v", got.Breaches)
+	}
+	s.join("presale", 1)
+	s.control.Cap = 6
+	s.tick()
+	if got := s.records().check(); len(got.Breaches) > 0 {
+		t.Errorf("a fourth joined just now, and it finds %v", got.Breaches)
+	}
+	s.now = s.now.Add(2 * time.Minute)
+	s.control.Cap = 5
+	s.tick()
+	if got := s.records().check(); len(got.Breaches) != 1 || !strings.Contains(got.Breaches[0].What, "4 sessions joined") {
+		t.Errorf("a fourth joined minutes ago, and it finds %v", got.Breaches)
+	}
+}
+
+// twice is the body of a chunk, to be stored again.
+func twice(t *testing.T, raw []byte) []byte {
+	t.Helper()
+	m, err := exact[Message](raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Chunk
+}
+
+// What the check can't bound it tells: places passed without a call, and time that was set back.
+func TestChecker_SumsUpWhatItCannotBound(t *testing.T) {
+	t.Parallel()
+	s := newShow(t)
+	s.tick()
+	s.join("", 40)
+	s.seal()
+	s.control.State = sale.Open
+	s.tick()
+	s.tick()
+	s.now = s.now.Add(time.Hour)
+	s.tick()
+	s.now = s.now.Add(-time.Hour)
+	s.control.Rate = 50
+	s.tick()
+	got := s.records().check()
+	if len(got.Breaches) > 0 || got.Skipped == 0 || got.Skipped != s.last.Skipped || got.SetBack < 59*time.Minute || got.SetBack > time.Hour {
+		t.Errorf("it sums up %+v", got)
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 
 // The places of sessions are kept in many small hashes, which Redis stores compactly: the first 16 bits of a
 // session's hash choose one, so that ten million sessions make 153 a hash, of the 512 up to which Redis keeps it
-// compact. The stream remains the truth; a line made anew has another epoch, and so other places. A script is given sessions and places as one string each:
-// as arguments of their own they would cost more than the look-ups.
+// compact. The stream remains the truth; a line made anew has another epoch, and so other places. A script is given
+// sessions and places as one string each: as arguments of their own they would cost more than the look-ups.
 
 // buckets is what the names of a line's hashes begin with.
 func buckets(k line.Key) string {
@@ -58,6 +58,10 @@ func (c *Client) Recall(ctx context.Context, k line.Key, sessions []sale.Session
 	return out, nil
 }
 
+// placesKept is for how long the place of a session is remembered, from the first join of those that share its hash on:
+// longer than any sale.
+const placesKept = 180 * 24 * time.Hour
+
 // Remember stores places of one lane and returns the lowest known of each session, which is the one that counts.
 func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket) ([]line.Ticket, error) {
 	if len(tickets) == 0 {
@@ -69,7 +73,7 @@ func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket
 		fresh = binary.BigEndian.AppendUint64(fresh, tickets[i].Sequence)
 		fresh = binary.BigEndian.AppendUint32(fresh, tickets[i].Index)
 	}
-	places, err := c.remember.Run(ctx, c.c, []string{buckets(k)}, sessions, fresh).Text()
+	places, err := c.remember.Run(ctx, c.c, []string{buckets(k)}, sessions, fresh, placesKept.Milliseconds()).Text()
 	if err != nil {
 		return nil, unavailable("remember places", err)
 	}

@@ -327,3 +327,37 @@ func TestCodesAreForgottenAfterAllSales(t *testing.T) {
 		t.Errorf("after another use it is kept for %v", kept)
 	}
 }
+
+// TestPlacesAreForgottenAfterAllSales: a bucket is kept for half a year from when it is made, whoever comes to it later.
+func TestPlacesAreForgottenAfterAllSales(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	kept := func(session sale.SessionHash) time.Duration {
+		return r.db.PTTL(t.Context(), buckets(general)+string(session[:2])).Val()
+	}
+	var batch []line.Ticket
+	for i := range 300 { // 152 to a bucket
+		batch = append(batch, place(dense(i), 1, uint32(i)))
+	}
+	for _, part := range [][]line.Ticket{batch[:1], batch[1:200], batch[200:]} {
+		if _, err := r.Remember(t.Context(), general, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, session := range []sale.SessionHash{dense(0), dense(299)} {
+		if got := kept(session); got < placesKept-time.Hour || got > placesKept {
+			t.Errorf("a bucket is kept for %v", got)
+		}
+	}
+	if err := r.db.PExpire(t.Context(), buckets(general)+string(batch[0].Session[:2]), time.Hour).Err(); err != nil {
+		t.Fatal(err)
+	}
+	one := batch[0].Session
+	one[15]++ // another session, in the same bucket
+	for _, later := range []line.Ticket{batch[0], place(batch[1].Session, 0, 1), place(one, 9, 9)} {
+		r.remember1(later)
+	}
+	if got := kept(batch[0].Session); got <= 0 || got > time.Hour {
+		t.Errorf("later joins keep a bucket for %v", got)
+	}
+}
