@@ -112,3 +112,6 @@ func (m *memory) drain(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// forget lets the places that Redis has end in a while.
+func (m *memory) forget(ctx context.Context) error { return m.places.Forget(ctx, m.key) }

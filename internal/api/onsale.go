@@ -35,6 +35,7 @@ type onSale struct {
 	mu      sync.Mutex
 	lanes   map[string]*lane // by name, those with an access code
 	general *lane
+	closed  sync.Once
 	known   atomic.Bool // the lanes' sessions have been read up to where the line was when this node opened it
 }
 
@@ -222,6 +223,18 @@ func (o *onSale) lane(name string) *lane {
 	return l
 }
 
+// forget lets the places of a closed sale end in Redis, in a while. Every node does so once, and again at its start.
+func (o *onSale) forget() {
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpLimit)
+	defer cancel()
+	o.drain(ctx)
+	for lane := range o.line.Counts() {
+		if err := o.lane(lane).memory.forget(ctx); err != nil {
+			placesFailed.Inc() // the next node's start does it
+		}
+	}
+}
+
 // drain waits until Redis has the places of all lanes, or ctx ends.
 func (o *onSale) drain(ctx context.Context) {
 	o.mu.Lock()
@@ -261,6 +274,9 @@ func (o *onSale) admitted(l *logged) {
 	}
 	_, _ = o.drawn(&l.Admission) // who asks while it can't be made is told so
 	o.record.Store(l)
+	if l.State == sale.Closed {
+		o.closed.Do(func() { go o.forget() })
+	}
 }
 
 // drawn is the order of the lobby, nil where the event has no draw.

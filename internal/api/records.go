@@ -15,6 +15,7 @@ import (
 	"onsale/events"
 	"onsale/internal/draw"
 	"onsale/internal/line"
+	"onsale/internal/problem"
 	"onsale/internal/record"
 	"onsale/internal/sale"
 )
@@ -253,7 +254,7 @@ func (s *server) getDraw(c *fiber.Ctx) error {
 
 // getProof answers a ticket from the lobby with its receipt: that the join was drawn, and where.
 func (s *server) getProof(c *fiber.Ctx) error {
-	o, t, place, err := s.standOf(c)
+	o, t, place, err := s.standOf(c, problem.Bearer(c))
 	if err != nil {
 		return err
 	}

@@ -22,10 +22,12 @@ type standing struct {
 
 func (a standing) send(c *fiber.Ctx) error {
 	var room [512]byte
-	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+	c.Response().Header.SetContentTypeBytes(jsonType)
 	c.Response().SetBody(a.appendJSON(room[:0]))
 	return nil
 }
+
+var jsonType = []byte(fiber.MIMEApplicationJSON)
 
 // appendJSON appends
 // {ticket?, state, position, eta, eta_low, eta_high, poll_after_ms, reason?, lane?, arrival, place?, pass?,

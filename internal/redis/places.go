@@ -58,9 +58,18 @@ func (c *Client) Recall(ctx context.Context, k line.Key, sessions []sale.Session
 	return out, nil
 }
 
-// placesKept is for how long the place of a session is remembered, from the first join of those that share its hash on:
-// longer than any sale.
-const placesKept = 180 * 24 * time.Hour
+// placesKept is for how long the places of a lane are remembered once nobody can join it any more.
+const placesKept = 30 * 24 * time.Hour
+
+// Forget lets the places of a lane end in a while. It is for a sale that was closed; doing it again changes nothing.
+func (c *Client) Forget(ctx context.Context, k line.Key) error {
+	for first := range 256 {
+		if err := c.forget.Run(ctx, c.c, []string{buckets(k)}, first, placesKept.Milliseconds()).Err(); err != nil {
+			return unavailable("let places end", err)
+		}
+	}
+	return nil
+}
 
 // Remember stores places of one lane and returns the lowest known of each session, which is the one that counts.
 func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket) ([]line.Ticket, error) {
@@ -73,7 +82,7 @@ func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket
 		fresh = binary.BigEndian.AppendUint64(fresh, tickets[i].Sequence)
 		fresh = binary.BigEndian.AppendUint32(fresh, tickets[i].Index)
 	}
-	places, err := c.remember.Run(ctx, c.c, []string{buckets(k)}, sessions, fresh, placesKept.Milliseconds()).Text()
+	places, err := c.remember.Run(ctx, c.c, []string{buckets(k)}, sessions, fresh).Text()
 	if err != nil {
 		return nil, unavailable("remember places", err)
 	}

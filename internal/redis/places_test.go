@@ -328,36 +328,43 @@ func TestCodesAreForgottenAfterAllSales(t *testing.T) {
 	}
 }
 
-// TestPlacesAreForgottenAfterAllSales: a bucket is kept for half a year from when it is made, whoever comes to it later.
-func TestPlacesAreForgottenAfterAllSales(t *testing.T) {
+// TestPlacesAreForgottenAfterTheSale: every bucket of a lane ends once it is told so, those of others don't, and being
+// told again moves no end.
+func TestPlacesAreForgottenAfterTheSale(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	kept := func(session sale.SessionHash) time.Duration {
-		return r.db.PTTL(t.Context(), buckets(general)+string(session[:2])).Val()
+	kept := func(k line.Key, session sale.SessionHash) time.Duration {
+		return r.db.PTTL(t.Context(), buckets(k)+string(session[:2])).Val()
 	}
-	var batch []line.Ticket
-	for i := range 300 { // 152 to a bucket
-		batch = append(batch, place(dense(i), 1, uint32(i)))
+	other := line.Key{EventID: show, Epoch: epoch, Lane: "presale"}
+	sessions := []sale.SessionHash{{0, 0, 1}, {0, 255, 1}, {255, 0, 1}, {255, 255, 1}, {17, 4, 1}}
+	for _, k := range []line.Key{general, other} {
+		for i, session := range sessions {
+			if _, err := r.Remember(t.Context(), k, []line.Ticket{place(session, 1, uint32(i))}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	for _, part := range [][]line.Ticket{batch[:1], batch[1:200], batch[200:]} {
-		if _, err := r.Remember(t.Context(), general, part); err != nil {
+	forget := func() {
+		t.Helper()
+		if err := r.Forget(t.Context(), general); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, session := range []sale.SessionHash{dense(0), dense(299)} {
-		if got := kept(session); got < placesKept-time.Hour || got > placesKept {
-			t.Errorf("a bucket is kept for %v", got)
+	forget()
+	for _, session := range sessions {
+		if got := kept(general, session); got < placesKept-time.Hour || got > placesKept {
+			t.Errorf("the bucket of %v is kept for %v", session, got)
+		}
+		if got := kept(other, session); got != -1 {
+			t.Errorf("the bucket of %v in another lane is kept for %v", session, got)
 		}
 	}
-	if err := r.db.PExpire(t.Context(), buckets(general)+string(batch[0].Session[:2]), time.Hour).Err(); err != nil {
+	if err := r.db.PExpire(t.Context(), buckets(general)+string(sessions[0][:2]), time.Hour).Err(); err != nil {
 		t.Fatal(err)
 	}
-	one := batch[0].Session
-	one[15]++ // another session, in the same bucket
-	for _, later := range []line.Ticket{batch[0], place(batch[1].Session, 0, 1), place(one, 9, 9)} {
-		r.remember1(later)
-	}
-	if got := kept(batch[0].Session); got <= 0 || got > time.Hour {
-		t.Errorf("later joins keep a bucket for %v", got)
+	forget()
+	if got := kept(general, sessions[0]); got <= 0 || got > time.Hour {
+		t.Errorf("being told again keeps a bucket for %v", got)
 	}
 }

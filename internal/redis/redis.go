@@ -25,7 +25,7 @@ var lua embed.FS
 type Client struct {
 	c redis.UniversalClient
 
-	hold, release, bind, sell, unsell, recall, remember, redeem *redis.Script
+	hold, release, bind, sell, unsell, recall, remember, forget, redeem *redis.Script
 }
 
 // dials is how often one try of a command dials: a command is tried four times by itself, and whoever waits
@@ -71,7 +71,7 @@ func Open(redisURL string) (*Client, error) {
 		c.c = redis.NewClient(opt)
 	}
 	for name, s := range map[string]**redis.Script{
-		"hold": &c.hold, "release": &c.release, "bind": &c.bind, "sell": &c.sell, "unsell": &c.unsell, "recall": &c.recall, "remember": &c.remember, "redeem": &c.redeem,
+		"hold": &c.hold, "release": &c.release, "bind": &c.bind, "sell": &c.sell, "unsell": &c.unsell, "recall": &c.recall, "remember": &c.remember, "forget": &c.forget, "redeem": &c.redeem,
 	} {
 		src, err := lua.ReadFile("lua/" + name + ".lua")
 		if err != nil {

@@ -1,11 +1,11 @@
 -- remember stores the places of sessions in a line and answers with the lowest known of each.
 -- KEYS: 1 what the names of the line's buckets begin with. It names no key itself, and has their slot
 -- ARGV: 1 the sessions, 16 bytes each, 2 their places: 8 bytes of sequence and 4 of index, big-endian, so that the
---       lower place has the lower bytes, 3 for how long a bucket is kept from when it is made, in ms
+--       lower place has the lower bytes
 -- Returns the places, 12 bytes each, in order
 
 local sub, byte, call = string.sub, string.byte, redis.call
-local line, sessions, fresh, kept = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local line, sessions, fresh = KEYS[1], ARGV[1], ARGV[2]
 
 -- Bytes are compared one by one: Lua's < on strings goes by the server's locale (LC_COLLATE).
 local function before(a, b)
@@ -29,8 +29,6 @@ for at = 1, #sessions, 16 do
     else
       place = known
     end
-  elseif call('HLEN', bucket) == 1 then -- it has just been made
-    call('PEXPIRE', bucket, kept)
   end
   nth = nth + 1
   places[nth] = place
