@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -116,14 +117,14 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 	if _, err := s.event(ctx, "line", "theatre", 0.001); err != nil {
 		return nil, err
 	}
-	headers, err := s.tickets("line", 1_000_000)
+	tickets, err := s.tickets("line", 1_000_000)
 	if err != nil {
 		return nil, err
 	}
 	var polled atomic.Uint64 // over all samples: no ticket comes again too early
 	polls := func(address string) load {
 		return load{address: address, status: http.StatusOK, request: func(buf []byte, _ uint64) []byte {
-			return appendGet(buf, "/v1/queue/line/position", headers[polled.Add(1)%uint64(len(headers))])
+			return appendGet(buf, "/v1/queue/line/position", tickets.header(polled.Add(1)))
 		}}
 	}
 	answer, err := once(polls(s.address))
@@ -145,32 +146,45 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 	})
 }
 
-// tickets are headers with tickets of as many fans: a fan who polls too early is refused, so there must be more of
-// them than are asked for in the seconds that each has to wait. All but the first are signed here.
-func (s *system) tickets(event string, n int) ([]string, error) {
+// tickets are headers with tickets of many fans, each as long as the others, in one piece: a million strings would
+// be the garbage collector's business, and so the server's.
+type tickets struct {
+	all  string
+	each int
+}
+
+// header is the i-th, over and over.
+func (t tickets) header(i uint64) string {
+	at := int(i % uint64(len(t.all)/t.each) * uint64(t.each))
+	return t.all[at : at+t.each]
+}
+
+// tickets are of n fans: a fan who polls too early is refused, so there must be more of them than are asked for in the
+// seconds that each has to wait. All but the first are signed here.
+func (s *system) tickets(event string, n int) (tickets, error) {
 	answer, err := once(joins(s.address, event))
 	if err != nil {
-		return nil, err
+		return tickets{}, err
 	}
 	var a struct {
 		Ticket string `json:"ticket"`
 	}
 	if err := json.Unmarshal(answer, &a); err != nil {
-		return nil, fmt.Errorf("join %s: %w", event, err)
+		return tickets{}, fmt.Errorf("join %s: %w", event, err)
 	}
 	t, err := line.ReadTicket(a.Ticket)
 	if err != nil {
-		return nil, err
+		return tickets{}, err
 	}
 	secret, err := base64.StdEncoding.DecodeString(s.API.TicketSecret)
 	if err != nil {
-		return nil, err
+		return tickets{}, err
 	}
 	keys := line.NewTickets(secret)
-	headers := make([]string, n)
-	for i := range headers {
-		headers[i] = "Authorization: Bearer " + keys.Sign(event, t) + "\r\n"
+	var all strings.Builder
+	for range n {
+		all.WriteString("Authorization: Bearer " + keys.Sign(event, t) + "\r\n")
 		t.Index++
 	}
-	return headers, nil
+	return tickets{all: all.String(), each: all.Len() / n}, nil
 }

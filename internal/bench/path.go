@@ -122,11 +122,15 @@ func (p *path) captured(ctx context.Context) (int64, error) {
 // buy is one fan's way.
 func (p *path) buy(ctx context.Context, c *conn, seats []string) error {
 	session := uuid.NewString()
-	var line struct{ Ticket, Pass string }
+	var line struct {
+		Ticket, Pass string
+		PollAfterMS  int64 `json:"poll_after_ms"`
+	}
 	if err := into(&line)(c.call(appendPost(nil, "/v1/queue/stadium/join", "", encode(map[string]any{"session": session})), http.StatusCreated)); err != nil {
 		return err
 	}
 	poll := appendGet(nil, "/v1/queue/stadium/position", "Authorization: Bearer "+line.Ticket+"\r\n")
+	time.Sleep(time.Duration(line.PollAfterMS) * time.Millisecond / 4) // a fan who comes when nobody waits is let in by the next tick
 	for {
 		if err := into(&line)(c.call(poll, http.StatusOK)); err != nil {
 			return err
@@ -137,7 +141,7 @@ func (p *path) buy(ctx context.Context, c *conn, seats []string) error {
 		if line.Pass != "" {
 			break
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(time.Duration(line.PollAfterMS) * time.Millisecond * 6 / 10) // before half of it has passed it would be refused
 	}
 	proof := "Authorization: Bearer " + line.Pass + "\r\nOnsale-Session: " + session + "\r\n"
 	var hold struct {
