@@ -1,7 +1,6 @@
 # Onsale. `make help` lists the targets.
 GO ?= go
 TEST_TIMEOUT ?= 12m
-FUZZ_TIME ?= 10s
 
 .PHONY: help run test fuzz check bench build setup fmt
 
@@ -22,11 +21,15 @@ test: ## Run all tests, with the race detector, against real servers, and fuzz t
 	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
 	@$(MAKE) --no-print-directory fuzz
 
-fuzz: ## Fuzz what reads tickets, passes, access codes and chunks, FUZZ_TIME each.
-	$(GO) test -run '^$$' -fuzz '^FuzzTicketVerify$$' -fuzztime $(FUZZ_TIME) ./internal/line
-	$(GO) test -run '^$$' -fuzz '^FuzzPassVerify$$' -fuzztime $(FUZZ_TIME) ./internal/pass
-	$(GO) test -run '^$$' -fuzz '^FuzzCodes_Read$$' -fuzztime $(FUZZ_TIME) ./internal/access
-	$(GO) test -run '^$$' -fuzz '^FuzzDecodeChunk$$' -fuzztime $(FUZZ_TIME) ./events
+# Bounded by a number of inputs: with a time, go test may take its own end for a failure.
+FUZZ = $(GO) test -timeout 5m -run '^$$' -fuzzminimizetime 10x
+FUZZ_TIMES ?= 1
+
+fuzz: ## Fuzz what reads tickets, passes, access codes and chunks; FUZZ_TIMES=100 for longer.
+	$(FUZZ) -fuzz '^FuzzTicketVerify$$' -fuzztime $$((200000 * $(FUZZ_TIMES)))x ./internal/line
+	$(FUZZ) -fuzz '^FuzzPassVerify$$' -fuzztime $$((100000 * $(FUZZ_TIMES)))x ./internal/pass
+	$(FUZZ) -fuzz '^FuzzCodes_Read$$' -fuzztime $$((200000 * $(FUZZ_TIMES)))x ./internal/access
+	$(FUZZ) -fuzz '^FuzzDecodeChunk$$' -fuzztime $$((100000 * $(FUZZ_TIMES)))x ./events
 
 check: ## Everything about the code that needs no servers: format, vet, staticcheck, import rules.
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change:" $$unformatted; exit 1; fi
