@@ -88,10 +88,7 @@ func (s *sales) join(ctx context.Context, o *onSale, l *lane, joins []joining) (
 // lowest are the places of a chunk's sessions, once it has been read back: those in the chunk, or lower ones of the
 // same sessions that others made at the same time.
 func lowest(o *onSale, l *lane, sequence uint64, sessions []sale.SessionHash) []line.Ticket {
-	tickets := make([]line.Ticket, len(sessions))
-	for i, session := range sessions {
-		tickets[i] = line.Ticket{Epoch: o.epoch, Sequence: sequence, Index: uint32(i), Session: session}
-	}
+	tickets := o.tickets(sequence, sessions)
 	l.recent.Find(o.epoch, sessions, func(i int, t line.Ticket) {
 		if t.Before(tickets[i]) {
 			tickets[i] = t

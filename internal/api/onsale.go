@@ -114,12 +114,17 @@ func (s *sales) readEnd(ctx context.Context, o *onSale, last uint64) error {
 	return s.eachChunk(ctx, o, o.before(last, maxForgotten/2), last, func(sequence uint64, chunk events.Chunk) {
 		l := o.lane(chunk.Lane)
 		l.recent.Take(sequence, chunk.Sessions)
-		tickets := make([]line.Ticket, len(chunk.Sessions))
-		for i, session := range chunk.Sessions {
-			tickets[i] = line.Ticket{Epoch: o.epoch, Sequence: sequence, Index: uint32(i), Session: session}
-		}
-		l.memory.add(ctx, tickets)
+		l.memory.add(ctx, o.tickets(sequence, chunk.Sessions))
 	})
+}
+
+// tickets are the places that the chunk at a sequence gives its sessions.
+func (o *onSale) tickets(sequence uint64, sessions []sale.SessionHash) []line.Ticket {
+	tickets := make([]line.Ticket, len(sessions))
+	for i, session := range sessions {
+		tickets[i] = line.Ticket{Epoch: o.epoch, Sequence: sequence, Index: uint32(i), Session: session}
+	}
+	return tickets
 }
 
 // before is the sequence after which no more than so many joined, up to one that has been read.

@@ -132,7 +132,7 @@ func foresee(last, next *events.Admission, seen Seen) {
 	observe := func(a *events.Admission, l events.Lane) Observation {
 		return Observation{At: a.At, State: a.State, Serving: l.Serving, Joined: seen.Joined[l.Name], Rate: a.Rate, Part: l.Share, Release: Pace(*a) * l.Share}
 	}
-	was, is := laneFor(last, ""), laneFor(next, "")
+	was, is := general(last), general(next)
 	next.Outlook = events.Outlook(Outlook(last.Outlook).Next(observe(last, was), observe(next, is)))
 	for i, l := range next.Lanes {
 		before, ok := laneOf(last.Lanes, l.Name)

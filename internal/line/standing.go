@@ -78,15 +78,7 @@ func (v *View) Stand(p Place) Standing {
 	return s
 }
 
-// laneFor is a lane of a record; the general one, too, has its share.
-func laneFor(last *events.Admission, name string) events.Lane {
-	if name == "" {
-		return general(last)
-	}
-	l, _ := laneOf(last.Lanes, name)
-	return l
-}
-
+// general is the general lane of a record: it has the share that the others leave.
 func general(a *events.Admission) events.Lane {
 	l := events.Lane{Share: 1, Serving: a.Serving, Outlook: a.Outlook}
 	for _, other := range a.Lanes {

@@ -67,22 +67,31 @@ func (k Tickets) Sign(eventID string, t Ticket) string {
 
 // Verify reads a ticket for an event, or says ErrBadTicket.
 func (k Tickets) Verify(eventID, ticket string) (Ticket, error) {
-	if len(ticket) != base64.RawURLEncoding.EncodedLen(ticketBody+ticketMAC) {
-		return Ticket{}, ErrBadTicket // also one with line breaks, which the decoder would skip
-	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(ticket)
-	if err != nil || len(b) != ticketBody+ticketMAC || b[0] != ticketVersion {
-		return Ticket{}, ErrBadTicket
+	t, b, err := decodeTicket(ticket)
+	if err != nil {
+		return Ticket{}, err
 	}
 	if !hmac.Equal(b[ticketBody:], k.appendMAC(nil, eventID, b[:ticketBody])) {
 		return Ticket{}, ErrBadTicket
+	}
+	return t, nil
+}
+
+// decodeTicket reads a ticket and its bytes, of which the last are a MAC that is not checked here.
+func decodeTicket(ticket string) (Ticket, []byte, error) {
+	if len(ticket) != base64.RawURLEncoding.EncodedLen(ticketBody+ticketMAC) {
+		return Ticket{}, nil, ErrBadTicket // also one with line breaks, which the decoder would skip
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(ticket)
+	if err != nil || len(b) != ticketBody+ticketMAC || b[0] != ticketVersion {
+		return Ticket{}, nil, ErrBadTicket
 	}
 	return Ticket{
 		Epoch:    binary.BigEndian.Uint64(b[1:]),
 		Sequence: binary.BigEndian.Uint64(b[9:]),
 		Index:    binary.BigEndian.Uint32(b[17:]),
 		Session:  sale.SessionHash(b[21:ticketBody]),
-	}, nil
+	}, b, nil
 }
 
 func (k Tickets) appendMAC(to []byte, eventID string, body []byte) []byte {

@@ -39,13 +39,7 @@ func (c *Client) SeatKeys(ctx context.Context, eventID string) ([]sale.SeatKey, 
 			}
 		}
 	}
-	var err error
-	if cluster, ok := c.c.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return read(ctx, node) })
-	} else {
-		err = read(ctx, c.c)
-	}
-	if err != nil {
+	if err := c.eachMaster(ctx, read); err != nil {
 		return nil, unavailable("read seats of "+eventID, err)
 	}
 	return out, nil

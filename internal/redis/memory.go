@@ -24,13 +24,7 @@ func (c *Client) UsedMemory(ctx context.Context) (int64, error) {
 		total.Add(n)
 		return nil
 	}
-	var err error
-	if cluster, ok := c.c.(*redis.ClusterClient); ok {
-		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return read(ctx, node) })
-	} else {
-		err = read(ctx, c.c)
-	}
-	if err != nil {
+	if err := c.eachMaster(ctx, read); err != nil {
 		return 0, unavailable("ask for memory", err)
 	}
 	return total.Load(), nil

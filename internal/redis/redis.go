@@ -93,6 +93,14 @@ func (c *Client) Check(ctx context.Context) error {
 	return nil
 }
 
+// eachMaster calls do for every node that holds keys of its own, in a cluster for several at once.
+func (c *Client) eachMaster(ctx context.Context, do func(ctx context.Context, node redis.Cmdable) error) error {
+	if cluster, ok := c.c.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return do(ctx, node) })
+	}
+	return do(ctx, c.c)
+}
+
 // unavailable says that Redis did not do it, for a reason that may pass.
 func unavailable(verb string, err error) error {
 	return sale.Errorf(sale.Unavailable, "holds_unavailable", "the seats can't be reached; try again").Because(fmt.Errorf("%s: %w", verb, err))
