@@ -74,7 +74,7 @@ func (s *sales) join(ctx context.Context, o *onSale, l *lane, joins []joining) (
 	if len(chunk.Sessions) > 0 {
 		lap("remember")
 		fresh := lowest(o, l, sequence, chunk.Sessions)
-		l.memory.add(ctx, fresh)
+		l.memory.add(ctx, fresh, false)
 		for i, j := range joins {
 			if !has[i] {
 				tickets[i] = fresh[index[j.session]]
@@ -123,7 +123,7 @@ func (s *sales) recall(ctx context.Context, o *onSale, l *lane, joins []joining,
 		again = append(again, t)
 	})
 	if len(again) > 0 {
-		l.memory.add(ctx, again) // the node that made such a place may have ended before it told Redis
+		l.memory.add(ctx, again, true) // the node that made such a place may have ended before it told Redis
 	}
 	missing := 0
 	for n := range asked {

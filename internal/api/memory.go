@@ -2,31 +2,44 @@ package api
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"onsale/internal/line"
+	"onsale/internal/sale"
 )
 
-// memory stores the places of a lane's sessions in Redis, behind the joins and many at once: until then every node
-// knows them from the stream. It is for those who come again later without their ticket. While Redis is slow, joins
-// wait for it a little; while it is away they don't, and what it has missed is stored once it is back, as far as
-// there is room.
+// memory stores the places of a lane's sessions in Redis, behind the joins and very many at once, which costs Redis
+// least: until then every node knows them from the stream. It is for those who come again later without their ticket.
+// While Redis is slow, joins wait for it a little; while it is away they don't, and what it has missed is stored once
+// it is back, as far as there is room.
 type memory struct {
 	places Places
 	key    line.Key
 
 	mu      sync.Mutex
-	waiting []line.Ticket
+	waiting []remembering
 	writing bool
 	away    bool
 	idle    sync.WaitGroup
 	room    chan struct{} // closed and replaced when what waited is being written
+	full    chan struct{} // told when as many wait as are written at once
+	ending  chan struct{} // closed when nobody gathers any more
+	end     sync.Once     // closes it
+}
+
+// remembering is a place on its way to Redis.
+type remembering struct {
+	line.Ticket
+	again bool // Redis may have it already
 }
 
 const (
-	maxRemembered = 1024      // in one write
+	maxRemembered = 16 << 10  // in one write
 	maxForgotten  = 128 << 10 // that wait
+	gatherPlaces  = 250 * time.Millisecond
 	awayPause     = 250 * time.Millisecond
 )
 
@@ -35,11 +48,11 @@ const (
 const memoryLimit = 500 * time.Millisecond
 
 func newMemory(places Places, key line.Key) *memory {
-	return &memory{places: places, key: key, room: make(chan struct{})}
+	return &memory{places: places, key: key, room: make(chan struct{}), full: make(chan struct{}, 1), ending: make(chan struct{})}
 }
 
-// add hands tickets over to be stored.
-func (m *memory) add(ctx context.Context, tickets []line.Ticket) {
+// add hands tickets over to be stored; again says that Redis may know them.
+func (m *memory) add(ctx context.Context, tickets []line.Ticket, again bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.waiting) >= maxForgotten && !m.away {
@@ -56,7 +69,15 @@ func (m *memory) add(ctx context.Context, tickets []line.Ticket) {
 		placesForgotten.Add(float64(len(tickets)))
 		return
 	}
-	m.waiting = append(m.waiting, tickets...)
+	for _, t := range tickets {
+		m.waiting = append(m.waiting, remembering{t, again})
+	}
+	if len(m.waiting) >= maxRemembered {
+		select {
+		case m.full <- struct{}{}:
+		default:
+		}
+	}
 	if !m.writing {
 		m.writing = true
 		m.idle.Go(m.write)
@@ -66,15 +87,17 @@ func (m *memory) add(ctx context.Context, tickets []line.Ticket) {
 // write stores what waits until nothing does.
 func (m *memory) write() {
 	for {
+		m.gather()
 		now := m.take()
 		if len(now) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), memoryLimit)
-		_, err := m.places.Remember(ctx, m.key, now)
-		cancel()
+		err := m.store(now)
 		m.mu.Lock()
 		if m.away = err != nil; err != nil {
+			for i := range now {
+				now[i].again = true // some may be there
+			}
 			m.waiting = append(now, m.waiting...)
 		}
 		m.mu.Unlock()
@@ -85,8 +108,19 @@ func (m *memory) write() {
 	}
 }
 
+// gather waits until a write is worth its while.
+func (m *memory) gather() {
+	enough := time.NewTimer(gatherPlaces)
+	defer enough.Stop()
+	select {
+	case <-m.full:
+	case <-m.ending:
+	case <-enough.C:
+	}
+}
+
 // take is the next write's; none ends the writing.
-func (m *memory) take() []line.Ticket {
+func (m *memory) take() []remembering {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := min(len(m.waiting), maxRemembered)
@@ -100,8 +134,35 @@ func (m *memory) take() []line.Ticket {
 	return now
 }
 
+// store stores places, those that Redis may know only where it doesn't know them or a lower one.
+func (m *memory) store(now []remembering) error {
+	ctx, cancel := context.WithTimeout(context.Background(), memoryLimit)
+	defer cancel()
+	fresh := make([]line.Ticket, 0, len(now))
+	again := map[sale.SessionHash]line.Ticket{}
+	for _, r := range now {
+		if !r.again {
+			fresh = append(fresh, r.Ticket)
+		} else if had, ok := again[r.Session]; !ok || r.Before(had) {
+			again[r.Session] = r.Ticket
+		}
+	}
+	sessions := slices.Collect(maps.Keys(again))
+	known, err := m.places.Recall(ctx, m.key, sessions)
+	if err != nil {
+		return err
+	}
+	for i, session := range sessions {
+		if t := again[session]; known[i] == nil || t.Before(*known[i]) {
+			fresh = append(fresh, t)
+		}
+	}
+	return m.places.Remember(ctx, m.key, fresh)
+}
+
 // drain returns when all is stored, or ctx ends. Call it after the last add.
 func (m *memory) drain(ctx context.Context) {
+	m.end.Do(func() { close(m.ending) })
 	idle := make(chan struct{})
 	go func() {
 		m.idle.Wait()

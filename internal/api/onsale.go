@@ -114,7 +114,7 @@ func (s *sales) readEnd(ctx context.Context, o *onSale, last uint64) error {
 	return s.eachChunk(ctx, o, o.before(last, maxForgotten/2), last, func(sequence uint64, chunk events.Chunk) {
 		l := o.lane(chunk.Lane)
 		l.recent.Take(sequence, chunk.Sessions)
-		l.memory.add(ctx, o.tickets(sequence, chunk.Sessions))
+		l.memory.add(ctx, o.tickets(sequence, chunk.Sessions), true)
 	})
 }
 

@@ -57,7 +57,7 @@ type Memory interface {
 // Places are the places that sessions have in a line, and what is left of the access codes.
 type Places interface {
 	Recall(ctx context.Context, k line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error)
-	Remember(ctx context.Context, k line.Key, tickets []line.Ticket) ([]line.Ticket, error)
+	Remember(ctx context.Context, k line.Key, tickets []line.Ticket) error
 	Forget(ctx context.Context, k line.Key) error
 	Redeem(ctx context.Context, k line.Key, code events.CodeID, uses int, session sale.SessionHash) (bool, error)
 }

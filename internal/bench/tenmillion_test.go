@@ -115,24 +115,19 @@ func TestCheckComparesWithTheDraw(t *testing.T) {
 	}
 }
 
-// places is a Redis that remembers, or that knows better.
+// places is a Redis that remembers.
 type places struct {
 	mu    sync.Mutex
 	known map[sale.SessionHash]line.Ticket
 }
 
-func (p *places) Remember(_ context.Context, _ line.Key, tickets []line.Ticket) ([]line.Ticket, error) {
+func (p *places) Remember(_ context.Context, _ line.Key, tickets []line.Ticket) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	kept := slices.Clone(tickets)
-	for i, t := range tickets {
-		if had, ok := p.known[t.Session]; ok {
-			kept[i] = had
-		} else {
-			p.known[t.Session] = t
-		}
+	for _, t := range tickets {
+		p.known[t.Session] = t
 	}
-	return kept, nil
+	return nil
 }
 
 // What is known of a fan is what the stream has.
@@ -170,20 +165,5 @@ func TestFilledKnowsEveryFan(t *testing.T) {
 	}
 	if len(met) != fans {
 		t.Errorf("%d of %d fans were met once", len(met), fans)
-	}
-}
-
-// A place that is not the one that was stored is a fault, not a figure.
-func TestFillNeedsTheStoredPlaces(t *testing.T) {
-	t.Parallel()
-	b := testLines(t)
-	id, err := b.newLine(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	lucky := sessionOf(1, 3)
-	p := &places{known: map[sale.SessionHash]line.Ticket{lucky: {Epoch: 5, Sequence: 1, Session: lucky}}}
-	if _, err := fill(t.Context(), b.streams, p, id, 5, 3*fillChunk, func(uint64) {}); err == nil || !strings.Contains(err.Error(), "was stored") {
-		t.Errorf("filled: %v", err)
 	}
 }

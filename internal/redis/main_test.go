@@ -58,7 +58,7 @@ func fan(n int) sale.SessionHash { return sale.HashSession(show, fmt.Sprintf("fa
 // dense is the session hash of the n-th fan as it falls when ten million are there: 152 to a bucket.
 func dense(n int) sale.SessionHash {
 	h := fan(n)
-	binary.BigEndian.PutUint32(h[:], uint32(n/152)<<16|binary.BigEndian.Uint32(h[:])>>16)
+	binary.BigEndian.PutUint32(h[:], uint32(n/2441)<<20|binary.BigEndian.Uint32(h[:])>>12)
 	return h
 }
 

@@ -2,12 +2,11 @@ package redis
 
 import (
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"onsale/events"
 	"onsale/internal/line"
@@ -22,10 +21,18 @@ func place(session sale.SessionHash, sequence uint64, index uint32) line.Ticket 
 	return line.Ticket{Epoch: epoch, Session: session, Sequence: sequence, Index: index}
 }
 
-// remember1 stores a ticket and returns what is known after that.
-func (r *rig) remember1(t line.Ticket) line.Ticket {
+// remember stores places.
+func (r *rig) remember(k line.Key, tickets ...line.Ticket) {
 	r.Helper()
-	known, err := r.Remember(r.Context(), general, []line.Ticket{t})
+	if err := r.Remember(r.Context(), k, tickets); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// recall1 is the place of a session in a lane, nil for none.
+func (r *rig) recall1(k line.Key, session sale.SessionHash) *line.Ticket {
+	r.Helper()
+	known, err := r.Recall(r.Context(), k, []sale.SessionHash{session})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -48,7 +55,8 @@ func TestTheLowestPlaceIsRemembered(t *testing.T) {
 		{place(fan(1), 1<<40, 0), place(fan(1), 255, 900)},
 		{place(fan(1), 255, 900), place(fan(1), 255, 900)},
 	} {
-		if got := r.remember1(step.add); got != step.want {
+		r.remember(general, step.add)
+		if got := r.recall1(general, fan(1)); got == nil || *got != step.want {
 			t.Errorf("after %+v: %+v, want %+v", step.add, got, step.want)
 		}
 	}
@@ -64,9 +72,7 @@ func TestTheLowestPlaceIsRemembered(t *testing.T) {
 	if places, err = r.Recall(t.Context(), general, nil); err != nil || len(places) != 0 {
 		t.Errorf("of nobody: %v (%v)", places, err)
 	}
-	if known, err := r.Remember(t.Context(), general, nil); err != nil || len(known) != 0 {
-		t.Errorf("of nobody: %v (%v)", known, err)
-	}
+	r.remember(general)
 }
 
 // TestEveryByteOfAPlaceCounts walks through all values of each byte: no collation but that of bytes will do.
@@ -86,12 +92,11 @@ func TestEveryByteOfAPlaceCounts(t *testing.T) {
 		}
 	}
 	for _, round := range [][2][]line.Ticket{{down, down}, {up, up}, {down, up}} {
-		known, err := r.Remember(t.Context(), general, round[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(round[1], known); diff != "" {
-			t.Fatalf("known (-want +got):\n%s", diff)
+		r.remember(general, round[0]...)
+		for i, want := range round[1] {
+			if got := r.recall1(general, want.Session); got == nil || *got != want {
+				t.Fatalf("the place of fan %d is %+v, want %+v", i, got, want)
+			}
 		}
 	}
 }
@@ -117,14 +122,13 @@ func TestOneSessionFromManyNodesHasOnePlace(t *testing.T) {
 				}
 			}
 			mu.Unlock()
-			known, err := r.Remember(t.Context(), general, mine)
-			if err != nil {
+			if err := r.Remember(t.Context(), general, mine); err != nil {
 				t.Error(err)
 				return
 			}
-			for i, k := range known {
-				if k.Session != mine[i].Session || mine[i].Before(k) {
-					t.Errorf("stored %+v, was told %+v", mine[i], k)
+			for _, p := range mine {
+				if got, err := r.Recall(t.Context(), general, []sale.SessionHash{p.Session}); err != nil || got[0] == nil || p.Before(*got[0]) {
+					t.Errorf("stored %+v, was told %+v (%v)", p, got, err)
 				}
 			}
 		})
@@ -137,25 +141,57 @@ func TestOneSessionFromManyNodesHasOnePlace(t *testing.T) {
 	}
 }
 
-func TestOneSessionTwiceInABatch(t *testing.T) {
+// TestManyOfOneBucket: a batch of more than a script takes, many in one bucket, some twice.
+func TestManyOfOneBucket(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	low, high := place(fan(1), 5, 1), place(fan(1), 5, 2)
-	known, err := r.Remember(t.Context(), general, []line.Ticket{high, low, high})
+	var batch []line.Ticket
+	var sessions []sale.SessionHash
+	for i := range 3*rememberedAtOnce + 5 {
+		session := sale.SessionHash{0xab, 0xc0 | byte(i%16), byte(i >> 16), byte(i >> 8), byte(i)}
+		if i%3 == 0 {
+			session[1] = byte(i) // another bucket
+		}
+		sessions = append(sessions, session)
+		batch = append(batch, place(session, 7, uint32(i)), place(session, 8, 0))
+	}
+	r.remember(general, batch...)
+	known, err := r.Recall(t.Context(), general, sessions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]line.Ticket{high, low, low}, known); diff != "" {
-		t.Error(diff)
+	for i, k := range known {
+		if want := place(sessions[i], 7, uint32(i)); k == nil || *k != want {
+			t.Fatalf("the place of session %d is %+v, want %+v", i, k, want)
+		}
+	}
+}
+
+// TestAPlaceThatLooksLikeASession: bytes that stand astride of two places, or in one, are no session.
+func TestAPlaceThatLooksLikeASession(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	looked := sale.SessionHash{1, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 4, 1, 2, 3, 4}
+	// The end of a place and the beginning of the next session are what is looked for.
+	r.remember(general, place(sale.SessionHash{1, 1}, 1<<56|9, 4), place(sale.SessionHash{1, 2, 3, 4}, 1, 1))
+	if got := r.recall1(general, looked); got != nil {
+		t.Errorf("found %+v", got)
+	}
+	bucket, err := r.db.Get(t.Context(), buckets(general)+"\x01\x00").Result()
+	if err != nil || !strings.Contains(bucket, string(looked[:])) {
+		t.Fatalf("the bucket %x doesn't have the bytes of %x (%v)", bucket, looked, err)
+	}
+	r.remember(general, place(looked, 77, 7))
+	if got := r.recall1(general, looked); got == nil || *got != place(looked, 77, 7) {
+		t.Errorf("found %+v", got)
 	}
 }
 
 func TestSpoiltPlaceIsAnError(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	session := fan(1)
-	bucket := buckets(general) + string(session[:2])
-	if err := r.db.HSet(t.Context(), bucket, string(session[2:]), "short").Err(); err != nil {
+	bucket := bucketOf(fan(1))
+	if err := r.db.Append(t.Context(), buckets(general)+string(bucket[:]), "short").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Recall(t.Context(), general, []sale.SessionHash{fan(1)}); err == nil {
@@ -163,7 +199,7 @@ func TestSpoiltPlaceIsAnError(t *testing.T) {
 	}
 }
 
-// TestPlacesAreSmall measures what a fan costs when ten million are there: 152 to a bucket.
+// TestPlacesAreSmall measures what a fan costs when ten million are there: about 2441 to a bucket.
 func TestPlacesAreSmall(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
@@ -171,9 +207,7 @@ func TestPlacesAreSmall(t *testing.T) {
 	var batch []line.Ticket
 	for i := range fans {
 		if batch = append(batch, place(dense(i), uint64(i/256), uint32(i%256))); len(batch) == 1000 {
-			if _, err := r.Remember(t.Context(), general, batch); err != nil {
-				t.Fatal(err)
-			}
+			r.remember(general, batch...)
 			batch = batch[:0]
 		}
 	}
@@ -187,7 +221,7 @@ func TestPlacesAreSmall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bytes, stored = bytes+n, stored+r.db.HLen(t.Context(), k).Val()
+		bytes, stored = bytes+n, stored+r.db.StrLen(t.Context(), k).Val()/int64(entrySize)
 	}
 	if stored != fans {
 		t.Errorf("%d of %d sessions are stored", stored, fans)
@@ -212,9 +246,7 @@ func TestLanesPlacesAreApart(t *testing.T) {
 			t.Errorf("nobody joined lane %q: %v (%v)", lane, places, err)
 		}
 		want[lane] = place(fan(1), uint64(100-i), uint32(i)) // lower than those of all lanes before
-		if known, err := r.Remember(t.Context(), key(lane), []line.Ticket{want[lane]}); err != nil || known[0] != want[lane] {
-			t.Errorf("joined lane %q: %v (%v)", lane, known, err)
-		}
+		r.remember(key(lane), want[lane])
 	}
 	for _, lane := range lanes {
 		places, err := r.Recall(t.Context(), key(lane), []sale.SessionHash{fan(1), fan(2)})
@@ -334,15 +366,14 @@ func TestPlacesAreForgottenAfterTheSale(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	kept := func(k line.Key, session sale.SessionHash) time.Duration {
-		return r.db.PTTL(t.Context(), buckets(k)+string(session[:2])).Val()
+		bucket := bucketOf(session)
+		return r.db.PTTL(t.Context(), buckets(k)+string(bucket[:])).Val()
 	}
 	other := line.Key{EventID: show, Epoch: epoch, Lane: "presale"}
 	sessions := []sale.SessionHash{{0, 0, 1}, {0, 255, 1}, {255, 0, 1}, {255, 255, 1}, {17, 4, 1}}
 	for _, k := range []line.Key{general, other} {
 		for i, session := range sessions {
-			if _, err := r.Remember(t.Context(), k, []line.Ticket{place(session, 1, uint32(i))}); err != nil {
-				t.Fatal(err)
-			}
+			r.remember(k, place(session, 1, uint32(i)))
 		}
 	}
 	forget := func() {
@@ -360,7 +391,8 @@ func TestPlacesAreForgottenAfterTheSale(t *testing.T) {
 			t.Errorf("the bucket of %v in another lane is kept for %v", session, got)
 		}
 	}
-	if err := r.db.PExpire(t.Context(), buckets(general)+string(sessions[0][:2]), time.Hour).Err(); err != nil {
+	first := bucketOf(sessions[0])
+	if err := r.db.PExpire(t.Context(), buckets(general)+string(first[:]), time.Hour).Err(); err != nil {
 		t.Fatal(err)
 	}
 	forget()

@@ -127,8 +127,7 @@ func TestAbsentRedisIsUnavailable(t *testing.T) {
 				return err
 			},
 			"Remember": func(ctx context.Context) error {
-				_, err := c.Remember(ctx, general, []line.Ticket{place(fan(1), 1, 1)})
-				return err
+				return c.Remember(ctx, general, []line.Ticket{place(fan(1), 1, 1)})
 			},
 			"Accept":   func(ctx context.Context) error { return c.Accept(ctx, uuid.New(), sale.Accepted{}) },
 			"Accepted": func(ctx context.Context) error { _, _, err := c.Accepted(ctx, uuid.New()); return err },
@@ -206,7 +205,7 @@ func TestKeysOfAScriptShareASlot(t *testing.T) {
 	r.c.AddHook(rec)
 	h := r.take(fan(1), long, "A-1", "{B}-2")
 	order := r.bind(h)
-	_, remembered := r.Remember(t.Context(), general, []line.Ticket{place(fan(1), 1, 1), place(fan(2), 1, 2), place(fan(3), 1, 3)})
+	remembered := r.Remember(t.Context(), general, []line.Ticket{place(fan(1), 1, 1), place(fan(2), 1, 2), place(fan(3), 1, 3)})
 	_, recalled := r.Recall(t.Context(), general, []sale.SessionHash{fan(1), fan(2), fan(3)})
 	for _, err := range []error{
 		recalled, r.MarkSold(t.Context(), show, h.ID, order, h.Seats), r.MarkVoided(t.Context(), show, order, h.Seats), remembered,
