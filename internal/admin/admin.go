@@ -77,7 +77,7 @@ func Mount(app fiber.Router, d Deps) {
 }
 
 func (d Deps) authorize(c *fiber.Ctx) error {
-	token := problem.Bearer(c)
+	token := problem.Bearer(c.Request())
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(d.Token))
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return sale.Errorf(sale.Unauthorized, "bad_admin_token", "the operator's token is missing or wrong")
@@ -112,7 +112,7 @@ const (
 var currency = regexp.MustCompile(`^[a-z]{3}$`)
 
 func (d Deps) create(c *fiber.Ctx) error {
-	req, err := problem.Body[CreateEvent](c)
+	req, err := problem.Body[CreateEvent](c.Request())
 	if err != nil {
 		return err
 	}

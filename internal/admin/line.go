@@ -33,7 +33,7 @@ func (d Deps) line(c *fiber.Ctx) error {
 func (d Deps) rate(c *fiber.Ctx) error {
 	req, err := problem.Body[struct {
 		Rate float64 `json:"rate"`
-	}](c)
+	}](c.Request())
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (d Deps) rate(c *fiber.Ctx) error {
 func (d Deps) shoppers(c *fiber.Ctx) error {
 	req, err := problem.Body[struct {
 		Cap int `json:"cap"`
-	}](c)
+	}](c.Request())
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (d Deps) shoppers(c *fiber.Ctx) error {
 func (d Deps) lane(c *fiber.Ctx) error {
 	req, err := problem.Body[struct {
 		Share float64 `json:"share"`
-	}](c)
+	}](c.Request())
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (d Deps) codes(c *fiber.Ctx) error {
 		Count int    `json:"count"`
 		Uses  int    `json:"uses"`
 		Note  string `json:"note,omitempty"`
-	}](c)
+	}](c.Request())
 	if err != nil {
 		return err
 	}

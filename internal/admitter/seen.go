@@ -71,6 +71,7 @@ func (g *gate) called(last *events.Admission, next events.Admission) {
 			shows = line.NewShows(known)
 			g.shows[l.Name] = shows
 		}
+		g.serving[l.Name] = l.Serving
 		shows.Released(l.Serving, next.At)
 		shows.Skipped(g.left.Count(l.Name, servingOf(last, l.Name), l.Serving))
 	}
@@ -131,7 +132,7 @@ type recentCall struct {
 	lanes []events.Lane
 }
 
-// expected is how many were called lately and have neither come nor left.
+// expected is how many were called lately and have neither come nor left before.
 func (g *gate) expected(now time.Time) int {
 	var before *recentCall
 	for i := range g.recent {

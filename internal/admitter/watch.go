@@ -27,7 +27,8 @@ type watch struct {
 	lobby    *line.Lobby            // once it is drawn
 	early    []events.TurnReport    // who left before that: places aren't known yet
 	left     line.Marks             // places that were given up
-	answered line.Marks             // places whose fans came or left
+	serving  map[string]uint64      // by lane; how far it was called here
+	answered line.Marks             // places whose fans came, or left before they were called
 	shows    map[string]*line.Shows // by lane; of what was called here
 	shoppers shoppers
 	pruned   time.Time // up to when visits that had ended were forgotten while the past was read
@@ -35,7 +36,7 @@ type watch struct {
 }
 
 func newWatch(d Deps, eventID string) *watch {
-	return &watch{Deps: d, eventID: eventID, joined: line.NewIndex(), tree: draw.NewTree(), shows: map[string]*line.Shows{}, shoppers: shoppers{}, clock: newBrokerClock()}
+	return &watch{Deps: d, eventID: eventID, joined: line.NewIndex(), tree: draw.NewTree(), shows: map[string]*line.Shows{}, serving: map[string]uint64{}, shoppers: shoppers{}, clock: newBrokerClock()}
 }
 
 // run reads the streams until ctx ends. current is called once the turns and orders that they held have been read.
@@ -174,11 +175,14 @@ func (w *watch) take(r events.TurnReport) {
 	w.prune(r)
 	for _, fan := range r.Fans {
 		place := w.lobby.Place(r.Lane, fan.Arrival)
-		w.answered.Add(r.Lane, place)
 		switch r.Outcome {
 		case events.TurnLeft:
 			w.left.Add(r.Lane, place) // who is inside stays there until the pass has run out: it is still good
+			if place >= w.serving[r.Lane] {
+				w.answered.Add(r.Lane, place) // others may have a pass, of which there is no word yet
+			}
 		case events.TurnClaimed:
+			w.answered.Add(r.Lane, place)
 			if shows := w.shows[r.Lane]; shows != nil {
 				shows.Claimed(place, r.At)
 			}

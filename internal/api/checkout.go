@@ -44,7 +44,7 @@ var errKeyReused = sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "th
 // postCheckout accepts a checkout: 202 once the command is durable in CHECKOUTS. The same request again, at any
 // time and on any node, finds the same order.
 func (s *server) postCheckout(c *fiber.Ctx) error {
-	req, err := problem.Body[checkoutRequest](c)
+	req, err := problem.Body[checkoutRequest](c.Request())
 	if err != nil {
 		return err
 	}

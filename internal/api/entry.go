@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"onsale/internal/entry"
 	"onsale/internal/sale"
@@ -35,13 +36,13 @@ func newDoor(e Entry) *door {
 var errTooMany = sale.Errorf(sale.TooMany, "too_many_joins", "too many join from this address; wait a little")
 
 // pass lets a join through, or says what it lacks. It stores nothing.
-func (d *door) pass(c *fiber.Ctx, eventID string, req joinRequest, now time.Time) error {
+func (d *door) pass(ctx *fasthttp.RequestCtx, eventID string, req joinRequest, now time.Time) error {
 	if d.Policy.Proof == entry.Off && d.Policy.Address == entry.Off {
 		return nil
 	}
 	demand := d.Policy.At(d.load.Arrived(d.Policy.AutoAbove, now))
 	if demand.Limited {
-		if wait := d.addresses.Take(eventID, d.clientOf(c), d.Policy.AddressLimit, now); wait > 0 {
+		if wait := d.addresses.Take(eventID, d.clientOf(ctx), d.Policy.AddressLimit, now); wait > 0 {
 			return errTooMany.After(wait)
 		}
 	}
@@ -68,13 +69,13 @@ func (d *door) challenge(eventID string, now time.Time) *entry.Challenge {
 
 // clientOf is the address a call came from: the last one on its way that is not a proxy of ours. A proxy adds what it saw
 // to the end of X-Forwarded-For, or in a line of its own after those that the client sent: all lines are one list.
-func (d *door) clientOf(c *fiber.Ctx) netip.Addr {
-	addr, _ := netip.AddrFromSlice(c.Context().RemoteIP())
+func (d *door) clientOf(ctx *fasthttp.RequestCtx) netip.Addr {
+	addr, _ := netip.AddrFromSlice(ctx.RemoteIP())
 	addr = addr.Unmap()
 	if !d.isProxy(addr) {
 		return addr
 	}
-	lines := c.Context().Request.Header.PeekAll(fiber.HeaderXForwardedFor)
+	lines := ctx.Request.Header.PeekAll(fiber.HeaderXForwardedFor)
 	hops := strings.Split(string(bytes.Join(lines, []byte{','})), ",")
 	for i := len(hops) - 1; i >= 0 && d.isProxy(addr); i-- {
 		hop, ok := hopOf(strings.TrimSpace(hops[i]))

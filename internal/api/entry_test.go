@@ -36,7 +36,7 @@ func TestClientOf(t *testing.T) {
 	} {
 		d := &door{Entry: Entry{Proxies: c.proxies}}
 		app := fiber.New(fiber.Config{Immutable: true})
-		app.Get("/", func(c *fiber.Ctx) error { return c.SendString(d.clientOf(c).String()) })
+		app.Get("/", func(c *fiber.Ctx) error { return c.SendString(d.clientOf(c.Context()).String()) })
 		req := httptest.NewRequest("GET", "/", nil)
 		for _, l := range c.lines {
 			req.Header.Add(fiber.HeaderXForwardedFor, l)

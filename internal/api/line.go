@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
 
 	"onsale/events"
 	"onsale/internal/batch"
@@ -197,14 +198,15 @@ func plainJoin(body []byte) (joinRequest, bool) {
 	return joinRequest{Session: string(session)}, true
 }
 
-func (s *server) postJoin(c *fiber.Ctx) error {
-	o, err := s.sales.find(c.UserContext(), c.Params("event"))
+func (s *server) postJoin(ctx *fasthttp.RequestCtx, event string) error {
+	background := context.Background() // a join is bounded by its group
+	o, err := s.sales.find(background, event)
 	if err != nil {
 		return err
 	}
-	req, plain := plainJoin(c.BodyRaw())
-	if !plain || c.Get(fiber.HeaderContentType) != fiber.MIMEApplicationJSON {
-		if req, err = problem.Body[joinRequest](c); err != nil {
+	req, plain := plainJoin(ctx.Request.Body())
+	if !plain || string(ctx.Request.Header.ContentType()) != fiber.MIMEApplicationJSON {
+		if req, err = problem.Body[joinRequest](&ctx.Request); err != nil {
 			return err
 		}
 	}
@@ -214,14 +216,14 @@ func (s *server) postJoin(c *fiber.Ctx) error {
 	if o.last().State == sale.Closed {
 		return sale.Errorf(sale.Conflict, "sale_closed", "the sale is over")
 	}
-	if err := s.door.pass(c, o.event.ID, req, s.Now()); err != nil {
+	if err := s.door.pass(ctx, o.event.ID, req, s.Now()); err != nil {
 		return err
 	}
-	lane, join, err := s.admit(c.UserContext(), o, req)
+	lane, join, err := s.admit(background, o, req)
 	if err != nil {
 		return err
 	}
-	t, err := lane.joins.Do(c.UserContext(), join)
+	t, err := lane.joins.Do(background, join)
 	if err != nil {
 		return err
 	}
@@ -234,7 +236,9 @@ func (s *server) postJoin(c *fiber.Ctx) error {
 	}
 	// A pass comes with a poll.
 	answer := standing{Standing: o.stand(place), place: place, ticket: s.Tickets.Sign(o.event.ID, t)}
-	return answer.send(c.Status(fiber.StatusCreated))
+	ctx.SetStatusCode(fiber.StatusCreated)
+	answer.send(ctx)
+	return nil
 }
 
 // admit says which lane a join is for: with an access code, the code's, if it has a use left.
@@ -259,8 +263,8 @@ func (s *server) admit(ctx context.Context, o *onSale, req joinRequest) (l *lane
 }
 
 // standOf verifies the ticket of a call and says where it stands, from memory alone.
-func (s *server) standOf(c *fiber.Ctx, ticket string) (*onSale, line.Ticket, line.Place, error) {
-	o, err := s.sales.find(c.UserContext(), c.Params("event"))
+func (s *server) standOf(ctx context.Context, event, ticket string) (*onSale, line.Ticket, line.Place, error) {
+	o, err := s.sales.find(ctx, event)
 	if err != nil {
 		return nil, line.Ticket{}, line.Place{}, err
 	}
@@ -275,12 +279,12 @@ func (s *server) standOf(c *fiber.Ctx, ticket string) (*onSale, line.Ticket, lin
 	return o, t, place, err
 }
 
-func (s *server) getPosition(c *fiber.Ctx) error {
-	ticket, now := problem.Bearer(c), s.Now()
+func (s *server) getPosition(ctx *fasthttp.RequestCtx, event string) error {
+	ticket, now := problem.Bearer(&ctx.Request), s.Now()
 	if wait, early := s.door.polls.NotBefore(ticket, now); early {
 		return errTooEarly.After(wait)
 	}
-	o, t, place, err := s.standOf(c, ticket)
+	o, t, place, err := s.standOf(context.Background(), event, ticket)
 	if err != nil {
 		return err
 	}
@@ -293,8 +297,9 @@ func (s *server) getPosition(c *fiber.Ctx) error {
 	} else {
 		s.door.told(ticket, answer.PollIn, now)
 	}
-	c.Response().Header.SetCanonical(cacheControl, noStore)
-	return answer.send(c)
+	ctx.Response.Header.SetCanonical(cacheControl, noStore)
+	answer.send(ctx)
+	return nil
 }
 
 // Written without the work of a header's name, for the most frequent answer.
@@ -302,7 +307,7 @@ var cacheControl, noStore = []byte(fiber.HeaderCacheControl), []byte("no-store")
 
 // deletePosition leaves the line. It is answered once the leaving is durable; doing it again changes nothing.
 func (s *server) deletePosition(c *fiber.Ctx) error {
-	o, t, place, err := s.standOf(c, problem.Bearer(c))
+	o, t, place, err := s.standOf(c.UserContext(), c.Params("event"), problem.Bearer(c.Request()))
 	if err != nil {
 		return err
 	}
@@ -321,7 +326,7 @@ const sessionHeader = "Onsale-Session"
 // inside checks the pass of a call: that it verifies, and that the caller has the session it was given to.
 // eventID "" takes the event of the pass.
 func (s *server) inside(c *fiber.Ctx, eventID, session string) (*onSale, sale.SessionHash, error) {
-	claims, err := s.Passes.Verify(problem.Bearer(c))
+	claims, err := s.Passes.Verify(problem.Bearer(c.Request()))
 	if err != nil {
 		return nil, sale.SessionHash{}, err
 	}

@@ -254,7 +254,7 @@ func (s *server) getDraw(c *fiber.Ctx) error {
 
 // getProof answers a ticket from the lobby with its receipt: that the join was drawn, and where.
 func (s *server) getProof(c *fiber.Ctx) error {
-	o, t, place, err := s.standOf(c, problem.Bearer(c))
+	o, t, place, err := s.standOf(c.UserContext(), c.Params("event"), problem.Bearer(c.Request()))
 	if err != nil {
 		return err
 	}

@@ -87,12 +87,12 @@ type Deps struct {
 const (
 	maxBody       = 64 << 10
 	maxHeader     = 16 << 10
-	readTimeout   = 5 * time.Second  // from connection or first byte to the whole request; a connection that sends nothing holds up a shutdown for so long
-	writeTimeout  = 30 * time.Second // for a whole answer: who reads none of it keeps it in memory no longer
-	idleTimeout   = 75 * time.Second
 	shutdownLimit = 15 * time.Second
 	requestLimit  = 10 * time.Second
 )
+
+// A connection that sends nothing holds up a shutdown for as long as a request may take.
+var limits = problem.Limits{Read: 5 * time.Second, Write: 30 * time.Second, Idle: 75 * time.Second}
 
 type server struct {
 	Deps
@@ -115,7 +115,7 @@ func Run(ctx context.Context, d Deps) error {
 	s := newServer(life, d)
 	g.Go(func() error { return s.sales.follow(life) })
 	context.AfterFunc(life, func() { d.Ready.Store(false) })
-	g.Go(func() error { return problem.Serve(life, s.routes(), d.Listener, shutdownLimit) })
+	g.Go(func() error { return problem.Serve(life, s.routes(), d.Listener, limits, shutdownLimit) })
 	err := g.Wait()
 	s.sales.drain()
 	return err
@@ -133,14 +133,14 @@ func newServer(life context.Context, d Deps) *server {
 func (s *server) routes() *fiber.App {
 	app := fiber.New(fiber.Config{
 		AppName: "onsale api", DisableStartupMessage: true, ErrorHandler: problem.Handler(s.Log),
-		BodyLimit: maxBody, ReadBufferSize: maxHeader, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		BodyLimit: maxBody, ReadBufferSize: maxHeader,
 		Immutable: true, // what a handler reads may outlive it: in a chunk, in a log
 	})
 	v1 := app.Group("/v1")
 	// Polls are answered from memory, and joins bounded by their group. They are too many to be given a timer each,
 	// or an id where nothing went wrong.
-	v1.Post("/queue/:event/join", s.postJoin)
-	v1.Get("/queue/:event/position", s.getPosition)
+	v1.Post("/queue/:event/join", routed(s.postJoin))
+	v1.Get("/queue/:event/position", routed(s.getPosition))
 	v1.Get("/queue/:event", s.getQueue)
 	app.Use(problem.RequestID, deadline)
 	v1.Delete("/queue/:event/position", s.deletePosition)
@@ -157,6 +157,7 @@ func (s *server) routes() *fiber.App {
 	v1.Get("/orders/:order", s.getOrder)
 	v1.Post("/webhooks/stripe", s.postStripe)
 	app.Get("/.well-known/jwks.json", s.getJWKS)
+	app.Server().Handler = hot(app, s.postJoin, s.getPosition)
 	return app
 }
 

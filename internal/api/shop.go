@@ -170,7 +170,7 @@ type holdRequest struct {
 }
 
 func (s *server) postHold(c *fiber.Ctx) error {
-	req, err := problem.Body[holdRequest](c)
+	req, err := problem.Body[holdRequest](c.Request())
 	if err != nil {
 		return err
 	}

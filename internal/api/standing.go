@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"onsale/internal/line"
 )
@@ -20,11 +21,10 @@ type standing struct {
 	passExpiresAt time.Time
 }
 
-func (a standing) send(c *fiber.Ctx) error {
-	var room [512]byte
-	c.Response().Header.SetContentTypeBytes(jsonType)
-	c.Response().SetBody(a.appendJSON(room[:0]))
-	return nil
+func (a standing) send(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.SetContentTypeBytes(jsonType)
+	body := ctx.Response.SwapBody(nil) // an empty one, with the room of the last
+	ctx.Response.SwapBody(a.appendJSON(body[:0]))
 }
 
 var jsonType = []byte(fiber.MIMEApplicationJSON)

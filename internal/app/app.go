@@ -136,7 +136,7 @@ func (p *platform) serveOps(ctx context.Context, listen string, extra func(fiber
 		return fmt.Errorf("open the operations listener: %w", err)
 	}
 	p.log.Info("operations listener", "address", ln.Addr().String())
-	app := fiber.New(fiber.Config{DisableStartupMessage: true, ErrorHandler: problem.Handler(p.log), BodyLimit: adminBody, ReadTimeout: time.Minute, Immutable: true})
+	app := fiber.New(fiber.Config{DisableStartupMessage: true, ErrorHandler: problem.Handler(p.log), BodyLimit: adminBody, Immutable: true})
 	app.Use(problem.RequestID)
 	app.Get("/healthz", func(c *fiber.Ctx) error { return c.SendString("ok\n") })
 	app.Get("/readyz", func(c *fiber.Ctx) error {
@@ -157,7 +157,7 @@ func (p *platform) serveOps(ctx context.Context, listen string, extra func(fiber
 	if extra != nil {
 		extra(app)
 	}
-	if err := problem.Serve(ctx, app, ln, 5*time.Second); err != nil {
+	if err := problem.Serve(ctx, app, ln, problem.Limits{Read: time.Minute, Idle: time.Minute}, 5*time.Second); err != nil {
 		return fmt.Errorf("serve operations: %w", err)
 	}
 	return nil

@@ -114,7 +114,7 @@ func bare(status int, answer []byte) (address string, stop func() error, err err
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- problem.Serve(ctx, app, ln, 5*time.Second) }()
+	go func() { served <- problem.Serve(ctx, app, ln, problem.Limits{}, 5*time.Second) }()
 	return ln.Addr().String(), func() error {
 		cancel()
 		return <-served

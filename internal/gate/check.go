@@ -16,12 +16,13 @@ import (
 
 // The listener's bounds.
 const (
-	maxBody     = 64 << 10 // gateways should send none
-	maxHeader   = 32 << 10
-	maxConns    = 16 << 10
-	readTimeout = 5 * time.Second
-	idleTimeout = 75 * time.Second // longer than a gateway's, so that it is the gateway that closes
+	maxBody   = 64 << 10 // gateways should send none
+	maxHeader = 32 << 10
+	maxConns  = 16 << 10
 )
+
+// An idle connection is kept for longer than a gateway keeps it, so that it is the gateway that closes.
+var limits = problem.Limits{Read: 5 * time.Second, Write: 30 * time.Second, Idle: 75 * time.Second}
 
 // The gate's headers.
 const (
@@ -39,7 +40,7 @@ func (g *gate) routes() *fiber.App {
 	quiet := problem.Handler(slog.New(slog.DiscardHandler))
 	app := fiber.New(fiber.Config{
 		AppName: "onsale gate", DisableStartupMessage: true, BodyLimit: maxBody, ReadBufferSize: maxHeader, Concurrency: maxConns,
-		ReadTimeout: readTimeout, IdleTimeout: idleTimeout, Immutable: true,
+		Immutable: true,
 		ErrorHandler: func(c *fiber.Ctx, err error) error {
 			refuse := answer
 			if errors.Is(err, errNotReady) {
@@ -88,7 +89,7 @@ func (g *gate) judge(c *fiber.Ctx) (pass.Claims, error) {
 	if len(c.Request().Header.PeekAll(fiber.HeaderAuthorization)) > 1 || len(c.Request().Header.PeekAll(sessionHeader)) > 1 {
 		return pass.Claims{}, pass.ErrBad
 	}
-	claims, err := g.keys.verify(problem.Bearer(c))
+	claims, err := g.keys.verify(problem.Bearer(c.Request()))
 	if err != nil {
 		return pass.Claims{}, err
 	}

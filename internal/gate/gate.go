@@ -104,7 +104,7 @@ func Run(ctx context.Context, d Deps) error {
 		s.sales[id] = w
 		g.Go(func() error { w.follow(life, d.StateEvery); return nil })
 	}
-	g.Go(func() error { return problem.Serve(life, s.routes(), d.Listener, shutdownLimit) })
+	g.Go(func() error { return problem.Serve(life, s.routes(), d.Listener, limits, shutdownLimit) })
 	return g.Wait()
 }
 

@@ -10,21 +10,23 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"onsale/internal/sale"
 )
 
-// Body reads a JSON body into a T, a struct: one object, known fields alone, each once, nothing after it.
-func Body[T any](c *fiber.Ctx) (T, error) {
+// Body reads a JSON body into a T, a struct: one object, known fields alone, each once, nothing after it. What it
+// returns outlives the request.
+func Body[T any](r *fasthttp.Request) (T, error) {
 	var v, none T
-	if media, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";"); !strings.EqualFold(strings.TrimSpace(media), fiber.MIMEApplicationJSON) {
+	if media, _, _ := strings.Cut(string(r.Header.ContentType()), ";"); !strings.EqualFold(strings.TrimSpace(media), fiber.MIMEApplicationJSON) {
 		return none, sale.Errorf(sale.Invalid, "not_json", "Content-Type must be application/json")
 	}
 	// A compressed body may grow a thousandfold past the limit that the listener has set.
-	if coding := c.Get(fiber.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
+	if coding := string(r.Header.ContentEncoding()); coding != "" && !strings.EqualFold(coding, "identity") {
 		return none, sale.Errorf(sale.Invalid, "encoded_body", "the body must not be compressed")
 	}
-	raw := c.BodyRaw()
+	raw := r.Body()
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&v); err != nil {
@@ -134,8 +136,8 @@ func decoded(t reflect.Type) reflect.Type {
 }
 
 // Bearer is the token of the Authorization header, "" for none.
-func Bearer(c *fiber.Ctx) string {
-	scheme, token, _ := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+func Bearer(r *fasthttp.Request) string {
+	scheme, token, _ := strings.Cut(string(r.Header.Peek(fiber.HeaderAuthorization)), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}

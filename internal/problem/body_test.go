@@ -44,7 +44,7 @@ func read(t *testing.T, contentType string, body []byte, header ...string) answe
 	t.Helper()
 	a, _ := app()
 	a.Post("/", func(c *fiber.Ctx) error {
-		r, err := problem.Body[request](c)
+		r, err := problem.Body[request](c.Request())
 		if err != nil {
 			return err
 		}
@@ -197,7 +197,7 @@ func TestBody_RefusedIsZero(t *testing.T) {
 	for _, body := range []string{`{"session":"s","rate":"x"}`, `{"session":"s"}{}`, `{"session":"s","session":"t"}`, `{"session":"s","x":1}`} {
 		a, _ := app()
 		a.Post("/", func(c *fiber.Ctx) error {
-			r, err := problem.Body[request](c)
+			r, err := problem.Body[request](c.Request())
 			if err == nil || r.Session != "" {
 				t.Errorf("%s: Body = %+v, %v", body, r, err)
 			}

@@ -2,7 +2,6 @@ package problem
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"sync"
@@ -12,28 +11,35 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// listener hands out connections whose deadlines cost next to nothing: a server sets several for each request, and
-// hardly any is ever met. They are only noted, and what is overdue is found by a sweep.
-type listener struct {
-	net.Listener
-	mu    sync.Mutex
-	conns map[*conn]struct{}
+// Limits are how long a connection may take; 0 is for ever. What is overdue is ended within half a second.
+type Limits struct {
+	Read  time.Duration // from the first byte of a request, or from the connection, to the whole request
+	Write time.Duration // for a whole answer: who reads none of it keeps it in memory no longer
+	Idle  time.Duration // between an answer and the next request
 }
 
-// sweepEvery is by how much a deadline can be missed.
-const sweepEvery = 500 * time.Millisecond
+// listener hands out connections that note what they do, and ends those that take too long by a sweep. A server's own
+// deadlines cost a few looks at the clock for each request, and hardly any is ever met.
+type listener struct {
+	net.Listener
+	limits Limits
+	ticks  atomic.Int64 // sweeps so far: the clock of the connections
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+}
 
-func newListener(ln net.Listener) *listener {
-	return &listener{Listener: ln, conns: map[*conn]struct{}{}}
+const sweepEvery = 250 * time.Millisecond
+
+func newListener(ln net.Listener, limits Limits) *listener {
+	return &listener{Listener: ln, limits: limits, conns: map[*conn]struct{}{}}
 }
 
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	t, ok := c.(*net.TCPConn)
-	if err != nil || !ok {
-		return c, err
+	if err != nil {
+		return nil, err
 	}
-	own := &conn{TCPConn: t, listener: l}
+	own := &conn{Conn: c, listener: l, asking: true, since: l.ticks.Load()}
 	l.mu.Lock()
 	l.conns[own] = struct{}{}
 	l.mu.Unlock()
@@ -48,66 +54,87 @@ func (l *listener) sweep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
-			l.mu.Lock()
-			for c := range l.conns {
-				c.expire(now)
-			}
-			l.mu.Unlock()
+		case <-tick.C:
+			l.expire()
 		}
 	}
 }
 
-// conn is a connection that may have to be read to its end before it is closed.
+// expire is one sweep.
+func (l *listener) expire() {
+	now := l.ticks.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.expire(now)
+	}
+}
+
+// conn is a connection that notes since when it does what it does. It may have to be read to its end before it is
+// closed.
 type conn struct {
-	*net.TCPConn
-	listener *listener
-	readBy   deadline
-	writeBy  deadline
-	refused  atomic.Bool
+	net.Conn
+	listener  *listener
+	refused   atomic.Bool
+	doing     atomic.Int64 // what the server waits for, and since which tick
+	since     int64        // the tick in which the request or the answer began, or the last answer ended
+	asking    bool         // the first byte of a request has come, or the connection is new
+	answering bool
 }
 
-// deadline is noted, and given to the connection only when it is over.
-type deadline struct {
-	mu   sync.Mutex
-	at   time.Time // zero for none
-	over bool      // the connection was told
-}
+// What the server waits for; nothing while a handler is at work.
+const (
+	nothing = iota
+	wholeRequest
+	nextRequest
+	answerRead
+	kinds
+)
 
-func (d *deadline) set(t time.Time, tell func(time.Time) error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.at = t
-	if !d.over {
-		return nil
+func (c *conn) wait(kind int64) { c.doing.Store(c.since*kinds + kind) }
+
+func (c *conn) Read(b []byte) (int, error) {
+	if c.answering { // that was the end of it
+		c.answering, c.since = false, c.listener.ticks.Load()
 	}
-	d.over = false
-	return tell(t)
-}
-
-func (d *deadline) expire(now time.Time, tell func(time.Time) error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.over && !d.at.IsZero() && d.at.Before(now) {
-		d.over = tell(time.Unix(1, 0)) == nil // long ago: at once
+	if c.asking {
+		c.wait(wholeRequest)
+	} else {
+		c.wait(nextRequest)
 	}
+	n, err := c.Conn.Read(b)
+	if !c.asking && n > 0 {
+		c.asking, c.since = true, c.listener.ticks.Load()
+	}
+	c.doing.Store(nothing)
+	return n, err
 }
 
-func (c *conn) expire(now time.Time) {
-	c.readBy.expire(now, c.TCPConn.SetReadDeadline)
-	c.writeBy.expire(now, c.TCPConn.SetWriteDeadline)
+func (c *conn) Write(b []byte) (int, error) {
+	if !c.answering {
+		c.answering, c.asking, c.since = true, false, c.listener.ticks.Load()
+	}
+	c.wait(answerRead)
+	n, err := c.Conn.Write(b)
+	c.doing.Store(nothing)
+	return n, err
 }
 
-func (c *conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
-}
+// longAgo is a deadline that is over.
+var longAgo = time.Unix(1, 0)
 
-func (c *conn) SetReadDeadline(t time.Time) error {
-	return c.readBy.set(t, c.TCPConn.SetReadDeadline)
-}
-
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	return c.writeBy.set(t, c.TCPConn.SetWriteDeadline)
+// expire ends what is overdue. The connection is of no use after that, and the server closes it.
+func (c *conn) expire(now int64) {
+	doing := c.doing.Load()
+	kind, took := doing%kinds, time.Duration(now-doing/kinds)*sweepEvery
+	limits := c.listener.limits
+	switch limit := [kinds]time.Duration{wholeRequest: limits.Read, nextRequest: limits.Idle, answerRead: limits.Write}[kind]; {
+	case limit == 0 || took <= limit:
+	case kind == answerRead:
+		_ = c.SetWriteDeadline(longAgo) // one that can't be told is closed
+	default:
+		_ = c.SetReadDeadline(longAgo)
+	}
 }
 
 // The bounds of what is read and thrown away.
@@ -117,13 +144,13 @@ const (
 )
 
 func (c *conn) Close() error {
-	if c.refused.Load() && c.CloseWrite() == nil && c.TCPConn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes) // whatever comes: it was refused
+	if t, ok := c.Conn.(*net.TCPConn); ok && c.refused.Load() && t.CloseWrite() == nil && t.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, t, lingerBytes) // whatever comes: it was refused
 	}
 	c.listener.mu.Lock()
 	delete(c.listener.conns, c)
 	c.listener.mu.Unlock()
-	return c.TCPConn.Close()
+	return c.Conn.Close()
 }
 
 // linger marks the connection of a request that is answered before it was read.

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// pair is a connection as it is served, and its other end.
-func pair(t *testing.T) (*conn, net.Conn) {
+// pair is a connection as it is served, its listener, and its other end.
+func pair(t *testing.T, limits Limits) (*conn, *listener, net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newListener(ln)
+	l := newListener(ln, limits)
 	client, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -26,56 +26,127 @@ func pair(t *testing.T) (*conn, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = errors.Join(ln.Close(), client.Close(), c.Close()) })
-	return c.(*conn), client
+	return c.(*conn), l, client
 }
 
-// A deadline ends a read once a sweep finds it over, one that was moved does not, and one that is set anew after it
-// was over lets the connection go on.
-func TestConn_Deadlines(t *testing.T) {
-	t.Parallel()
-	c, client := pair(t)
-	now := time.Now()
-	if err := c.SetReadDeadline(now.Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	c.expire(now.Add(time.Second))
-	if _, err := client.Write([]byte("a")); err != nil {
-		t.Fatal(err)
-	}
-	var b [1]byte
-	if _, err := io.ReadFull(c, b[:]); err != nil || b[0] != 'a' {
-		t.Fatalf("a deadline that is not over ended a read: %q, %v", b, err)
-	}
-	c.expire(now.Add(2 * time.Minute))
-	if _, err := c.Read(b[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("a deadline that is over did not end a read: %v", err)
-	}
-	if err := c.SetReadDeadline(time.Time{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.Write([]byte("b")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(c, b[:]); err != nil || b[0] != 'b' {
-		t.Errorf("the connection does not go on: %q, %v", b, err)
+// pass lets time pass, as the sweeps count it.
+func (l *listener) pass(d time.Duration) {
+	for range d / sweepEvery {
+		l.expire()
 	}
 }
 
-// A client that reads nothing does not hold a write for ever.
-func TestConn_WriteDeadline(t *testing.T) {
-	t.Parallel()
-	c, _ := pair(t)
-	now := time.Now()
-	if err := c.SetWriteDeadline(now); err != nil {
-		t.Fatal(err)
-	}
+// reading reads n bytes elsewhere and says how that ended.
+func (c *conn) reading(n int) <-chan error {
 	ended := make(chan error, 1)
 	go func() {
-		_, err := c.Write(make([]byte, 64<<20))
+		_, err := io.ReadFull(c, make([]byte, n))
 		ended <- err
 	}()
-	c.expire(now.Add(time.Second))
+	for c.doing.Load()%kinds == nothing && len(ended) == 0 {
+		time.Sleep(time.Microsecond)
+	}
+	return ended
+}
+
+func send(t *testing.T, client net.Conn, s string) {
+	t.Helper()
+	if _, err := client.Write([]byte(s)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const second = time.Second
+
+// A request may take so long from its first byte on, the first from the connection, and a connection may be idle so
+// long; what a handler does meanwhile counts for neither.
+func TestConn_Reads(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		requests int           // before the one that is slow
+		sent     string        // of the one that is slow, of two bytes
+		in, late time.Duration // it is let be, and ended
+	}{
+		"nothing sent":       {0, "", 5 * second, second},
+		"half a request":     {0, "a", 5 * second, second},
+		"idle":               {1, "", 75 * second, second},
+		"half a second one":  {1, "a", 5 * second, second},
+		"half of a fourth":   {3, "a", 5 * second, second},
+		"idle after a third": {3, "", 75 * second, second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			served, l, client := pair(t, Limits{Read: 5 * second, Idle: 75 * second, Write: second})
+			for range c.requests {
+				send(t, client, "ab")
+				if err := <-served.reading(2); err != nil {
+					t.Fatal(err)
+				}
+				l.pass(time.Hour) // in the handler
+				if _, err := served.Write([]byte("answer")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.sent != "" {
+				send(t, client, c.sent)
+				if err := <-served.reading(len(c.sent)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ended := served.reading(1)
+			l.pass(c.in)
+			select {
+			case err := <-ended:
+				t.Fatalf("ended too early: %v", err)
+			default:
+			}
+			l.pass(c.late)
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("ended with %v", err)
+			}
+		})
+	}
+}
+
+// A client that reads nothing does not hold an answer for ever, whether it is one write or many.
+func TestConn_Writes(t *testing.T) {
+	t.Parallel()
+	c, l, _ := pair(t, Limits{Write: 30 * second})
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := c.Write(make([]byte, 64<<10)); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	for waits := 0; waits < 100; waits++ { // until a write waits
+		if c.doing.Load()%kinds != answerRead {
+			waits = 0
+		}
+		time.Sleep(time.Millisecond)
+	}
+	l.pass(30 * second)
+	select {
+	case err := <-ended:
+		t.Fatalf("ended too early: %v", err)
+	default:
+	}
+	l.pass(second)
 	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the write ended with %v", err)
+	}
+}
+
+// Without limits nothing is ended.
+func TestConn_NoLimits(t *testing.T) {
+	t.Parallel()
+	c, l, client := pair(t, Limits{})
+	ended := c.reading(1)
+	l.pass(time.Hour)
+	send(t, client, "a")
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

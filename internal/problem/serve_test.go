@@ -27,7 +27,7 @@ func TestServe_ATooLargeBodyIsAnswered(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- problem.Serve(ctx, a, ln, 10*time.Second) }()
+	go func() { served <- problem.Serve(ctx, a, ln, problem.Limits{}, 10*time.Second) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {
@@ -73,7 +73,7 @@ func TestServe_EndsBeforeItBegan(t *testing.T) {
 		stop()
 		served := make(chan error, 1)
 		go func() {
-			served <- problem.Serve(ctx, fiber.New(fiber.Config{DisableStartupMessage: true}), ln, time.Second)
+			served <- problem.Serve(ctx, fiber.New(fiber.Config{DisableStartupMessage: true}), ln, problem.Limits{}, time.Second)
 		}()
 		select {
 		case err := <-served:
