@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -41,7 +42,7 @@ type joining struct {
 
 // join gives sessions their places in a lane: the one they have, or one in the next chunk. Whatever races with it,
 // here or on another node, all are told the same: the lowest place that the stream has.
-func (s *sales) join(ctx context.Context, o *onSale, l *lane, joins []joining) ([]line.Ticket, error) {
+func (s *sales) join(ctx context.Context, o *onSale, l *lane, joins []joining) ([]joined, error) {
 	tickets := make([]line.Ticket, len(joins))
 	has := make([]bool, len(joins))
 	lap := laps("recall")
@@ -82,8 +83,10 @@ func (s *sales) join(ctx context.Context, o *onSale, l *lane, joins []joining) (
 			}
 		}
 	}
+	lap("answer")
+	all := s.answers(o, tickets)
 	lap("")
-	return tickets, nil
+	return all, nil
 }
 
 // lowest are the places of a chunk's sessions, once it has been read back: those in the chunk, or lower ones of the
@@ -223,21 +226,13 @@ func (s *server) postJoin(ctx *fasthttp.RequestCtx, event string) error {
 	if err != nil {
 		return err
 	}
-	t, err := lane.joins.Do(background, join)
-	if err != nil {
+	answer, err := lane.joins.Do(background, join)
+	if err = cmp.Or(err, answer.err); err != nil {
 		return err
 	}
-	place, err := o.place(t)
-	if err != nil {
-		return err
-	}
-	if place.Left {
-		return sale.Errorf(sale.Conflict, "left_line", "this session has left the line; one that joins again needs a new session")
-	}
-	// A pass comes with a poll.
-	answer := standing{Standing: o.stand(place), place: place, ticket: s.Tickets.Sign(o.event.ID, t)}
 	ctx.SetStatusCode(fiber.StatusCreated)
-	answer.send(ctx)
+	ctx.Response.Header.SetContentTypeBytes(jsonType)
+	ctx.Response.SetBodyRaw(answer.json)
 	return nil
 }
 

@@ -42,7 +42,7 @@ type onSale struct {
 // lane is what this node knows of one lane.
 type lane struct {
 	name     string
-	joins    *batch.Group[joining, line.Ticket] // gathers joins into chunks
+	joins    *batch.Group[joining, joined] // gathers joins into chunks
 	sessions line.Sessions
 	recent   line.Recent
 	memory   *memory
@@ -68,7 +68,7 @@ func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
 	}
 	o.newLane = func(name string) *lane {
 		l := &lane{name: name, memory: newMemory(s.Places, o.key(name))}
-		l.joins = batch.New(joinGroup(s.MaxChunk), func(ctx context.Context, joins []joining) ([]line.Ticket, error) {
+		l.joins = batch.New(joinGroup(s.MaxChunk), func(ctx context.Context, joins []joining) ([]joined, error) {
 			return s.join(ctx, o, l, joins)
 		})
 		return l

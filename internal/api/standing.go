@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"onsale/internal/line"
+	"onsale/internal/sale"
 )
 
 // standing is the answer to a join and to a poll. It is written by hand, and not by a JSON writer, because it is
@@ -16,7 +17,7 @@ import (
 type standing struct {
 	line.Standing
 	place         line.Place
-	ticket        string // to a join
+	ticket        []byte // to a join
 	pass          string // to a poll of one who is admitted
 	passExpiresAt time.Time
 }
@@ -27,6 +28,40 @@ func (a standing) send(ctx *fasthttp.RequestCtx) {
 	ctx.Response.SwapBody(a.appendJSON(body[:0]))
 }
 
+// joined is the answer to a join, or why it has none.
+type joined struct {
+	json []byte
+	err  error
+}
+
+// answerSize is about how long an answer to a join is.
+const answerSize = 320
+
+// answers are made for a whole chunk at once: one by one, between all else that a request takes, they would cost twice
+// as much. A pass comes with a poll.
+func (s *sales) answers(o *onSale, tickets []line.Ticket) []joined {
+	all := make([]joined, len(tickets))
+	text := make([]byte, 0, len(tickets)*answerSize)
+	var ticket []byte
+	for i, t := range tickets {
+		place, err := o.place(t)
+		if err == nil && place.Left {
+			err = errLeft
+		}
+		if err != nil {
+			all[i].err = err
+			continue
+		}
+		ticket = s.Tickets.AppendSigned(ticket[:0], o.event.ID, t)
+		begin := len(text)
+		text = standing{Standing: o.stand(place), place: place, ticket: ticket}.appendJSON(text)
+		all[i].json = text[begin:len(text):len(text)]
+	}
+	return all
+}
+
+var errLeft = sale.Errorf(sale.Conflict, "left_line", "this session has left the line; one that joins again needs a new session")
+
 var jsonType = []byte(fiber.MIMEApplicationJSON)
 
 // appendJSON appends
@@ -34,7 +69,7 @@ var jsonType = []byte(fiber.MIMEApplicationJSON)
 // pass_expires_at?}: position from 1, arrival and place from 0, times in seconds, null where unknown.
 func (a standing) appendJSON(b []byte) []byte {
 	b = append(b, '{')
-	if a.ticket != "" {
+	if len(a.ticket) > 0 {
 		b = append(append(append(b, `"ticket":"`...), a.ticket...), `",`...)
 	}
 	b = append(append(append(b, `"state":"`...), a.State...), `","position":`...)

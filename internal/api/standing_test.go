@@ -16,7 +16,7 @@ func TestStandingIsJSON(t *testing.T) {
 	position, eta := uint64(1<<40), line.ETA{Expected: 12, Low: 9, High: 21}
 	expires := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
 	for name, a := range map[string]standing{
-		"lobby":    {Standing: line.Standing{State: "lobby", PollIn: time.Second}, ticket: "AbC-_"},
+		"lobby":    {Standing: line.Standing{State: "lobby", PollIn: time.Second}, ticket: []byte("AbC-_")},
 		"waiting":  {Standing: line.Standing{State: line.Waiting, Position: &position, ETA: &eta, PollIn: 1500 * time.Millisecond}},
 		"reason":   {Standing: line.Standing{State: "paused", Position: &position, Reason: "\"quoted\"\\ \n<é>\u2028"}},
 		"admitted": {Standing: line.Standing{State: line.Admitted, ETA: &eta}, place: line.Place{Lane: "presale", Arrival: 7, Number: 1 << 33, Drawn: true}, pass: "a.b.c", passExpiresAt: expires},
@@ -31,7 +31,7 @@ func TestStandingIsJSON(t *testing.T) {
 		if a.ETA != nil {
 			want["eta"], want["eta_low"], want["eta_high"] = 12.0, 9.0, 21.0
 		}
-		for key, value := range map[string]string{"ticket": a.ticket, "reason": a.Reason, "pass": a.pass} {
+		for key, value := range map[string]string{"ticket": string(a.ticket), "reason": a.Reason, "pass": a.pass} {
 			if value != "" {
 				want[key] = value
 			}
@@ -52,7 +52,7 @@ func TestStandingIsJSON(t *testing.T) {
 
 func BenchmarkStanding(b *testing.B) {
 	position, eta := uint64(1234567), line.ETA{Expected: 12, Low: 9, High: 21}
-	a := standing{Standing: line.Standing{State: line.Waiting, Position: &position, ETA: &eta, PollIn: time.Second}, ticket: string(make([]byte, 90))}
+	a := standing{Standing: line.Standing{State: line.Waiting, Position: &position, ETA: &eta, PollIn: time.Second}, ticket: make([]byte, 90)}
 	var room [512]byte
 	b.ReportAllocs()
 	for b.Loop() {

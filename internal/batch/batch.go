@@ -60,7 +60,8 @@ func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 	if !ok {
 		c = &call[In, Out]{done: make(chan struct{}, 1)}
 	}
-	c.item, c.at = item, time.Now()
+	now := time.Now()
+	c.item, c.at = item, now
 	g.mu.Lock()
 	if len(g.queue) >= g.cfg.MaxQueue {
 		g.mu.Unlock()
@@ -68,7 +69,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 		return none, errOverloaded
 	}
 	g.queue = append(g.queue, c)
-	g.startLocked()
+	g.startLocked(now)
 	g.mu.Unlock()
 	if ended := ctx.Done(); ended == nil {
 		<-c.done
@@ -92,19 +93,19 @@ func (g *Group[In, Out]) Wait() { g.idle.Wait() }
 var errOverloaded = sale.Errorf(sale.Unavailable, "overloaded", "too much waits to be written; try again")
 
 // startLocked begins a write when there is something to write, enough of it, and a free slot.
-func (g *Group[In, Out]) startLocked() {
+func (g *Group[In, Out]) startLocked(now time.Time) {
 	if len(g.queue) == 0 || g.inFlight >= g.cfg.MaxInFlight {
 		return
 	}
 	if len(g.queue) < g.cfg.Enough {
-		if wait := g.cfg.Patience - time.Since(g.began); wait > 0 {
+		if wait := g.cfg.Patience - now.Sub(g.began); wait > 0 {
 			if g.overdue == nil {
 				g.overdue = time.AfterFunc(wait, g.wake)
 			}
 			return
 		}
 	}
-	g.writeLocked()
+	g.writeLocked(now)
 }
 
 // wake begins the write that waited for its time.
@@ -112,11 +113,11 @@ func (g *Group[In, Out]) wake() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.overdue = nil
-	g.startLocked()
+	g.startLocked(time.Now())
 }
 
 // writeLocked begins a write of what has waited longest.
-func (g *Group[In, Out]) writeLocked() {
+func (g *Group[In, Out]) writeLocked(now time.Time) {
 	if g.overdue != nil {
 		g.overdue.Stop()
 		g.overdue = nil
@@ -127,7 +128,7 @@ func (g *Group[In, Out]) writeLocked() {
 	if len(g.queue) == 0 {
 		g.queue = nil
 	}
-	g.began = time.Now()
+	g.began = now
 	g.inFlight++
 	g.idle.Add(1)
 	go g.flush(calls)
@@ -167,7 +168,7 @@ func (g *Group[In, Out]) flush(calls []*call[In, Out]) {
 	}
 	g.mu.Lock()
 	g.inFlight--
-	g.startLocked()
+	g.startLocked(time.Now())
 	g.mu.Unlock()
 	for i, c := range calls {
 		if err != nil {

@@ -70,7 +70,7 @@ func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	results, err := r.compare(ctx, []versus{{"join", "joins/s", "one message per join"}, {"join-http", "joins/s", "bare Fiber, same body and answer"}},
 		func(ctx context.Context) (float64, []float64, error) {
-			v, err := closedLoop(ctx, r.Connections, r.Duration, joins(s.address, "chunked"))
+			rates, err := r.inTurn(ctx, joins(s.address, "chunked"), joins(bareAddress, "x"))
 			if err != nil {
 				return 0, nil, err
 			}
@@ -79,11 +79,7 @@ func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
 				one, err = closedLoop(ctx, r.Connections, r.Duration, joins(address, "single"))
 				return err
 			})
-			if err != nil {
-				return 0, nil, err
-			}
-			base, err := closedLoop(ctx, r.Connections, r.Duration, joins(bareAddress, "x"))
-			return v, []float64{one, base}, err
+			return rates[0], []float64{one, rates[1]}, err
 		})
 	if err != nil {
 		return nil, err
@@ -137,12 +133,11 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	return r.compare(ctx, []versus{{"position", "polls/s", "bare Fiber, same answer"}}, func(ctx context.Context) (float64, []float64, error) {
-		v, err := closedLoop(ctx, r.Connections, r.Duration, polls(s.address))
+		rates, err := r.inTurn(ctx, polls(s.address), polls(bareAddress))
 		if err != nil {
 			return 0, nil, err
 		}
-		base, err := closedLoop(ctx, r.Connections, r.Duration, polls(bareAddress))
-		return v, []float64{base}, err
+		return rates[0], rates[1:], nil
 	})
 }
 

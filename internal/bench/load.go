@@ -33,6 +33,26 @@ func closedLoop(ctx context.Context, connections int, d time.Duration, l load) (
 	return float64(n) / time.Since(start).Seconds(), err
 }
 
+// turn is how long a load runs before it is another's turn.
+const turn = time.Second
+
+// inTurn runs closed loops by turns, each for as long as a sample in all, and returns their rates: a machine's speed
+// drifts within a few seconds.
+func (r *runner) inTurn(ctx context.Context, loads ...load) ([]float64, error) {
+	rates := make([]float64, len(loads))
+	turns := max(1, int(r.Duration/turn))
+	for range turns {
+		for i, l := range loads {
+			rate, err := closedLoop(ctx, r.Connections, r.Duration/time.Duration(turns), l)
+			if err != nil {
+				return nil, err
+			}
+			rates[i] += rate / float64(turns)
+		}
+	}
+	return rates, nil
+}
+
 // openLoop sends requests at a fixed rate, whatever the answers do, and returns the latencies in microseconds,
 // each from when its request was due.
 func openLoop(ctx context.Context, connections int, rate float64, d time.Duration, l load) (*hdrhistogram.Histogram, error) {

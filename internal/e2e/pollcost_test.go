@@ -188,7 +188,7 @@ func TestPollsReadNoStore(t *testing.T) {
 	}
 }
 
-// settled waits until a node has done what it does when it begins: for ten ticks nothing was counted.
+// settled waits until a node has done what it does when it begins: for a second nothing was counted.
 func settled(t *testing.T, c *counted) {
 	t.Helper()
 	last, since := int64(-1), time.Now()

@@ -42,27 +42,36 @@ const (
 var ErrBadTicket = sale.Errorf(sale.Unauthorized, "bad_ticket", "the ticket is missing, altered or of another line")
 
 // Tickets signs and verifies. The event is part of what is signed but not of what is sent: the URL names it.
-type Tickets struct{ macs *sync.Pool } // of HMACs with the key, which are dearer to make than to use
+type Tickets struct{ signers *sync.Pool }
+
+// signer has an HMAC with the key, which is dearer to make than to use, and room for what is signed.
+type signer struct {
+	mac hash.Hash
+	b   []byte
+}
 
 // NewTickets derives the signing key from the deployment's secret, of at least 32 bytes.
 func NewTickets(secret []byte) Tickets {
 	m := hmac.New(sha256.New, secret)
 	m.Write([]byte("onsale ticket v1"))
 	key := m.Sum(nil)
-	return Tickets{macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return Tickets{signers: &sync.Pool{New: func() any { return &signer{mac: hmac.New(sha256.New, key)} }}}
 }
 
 // Sign writes a ticket: base64url of version, epoch, sequence, index and session, then 16 bytes of
 // HMAC-SHA-256 over the event and all that.
-func (k Tickets) Sign(eventID string, t Ticket) string {
-	b := make([]byte, 1, ticketBody+sha256.Size)
+func (k Tickets) Sign(eventID string, t Ticket) string { return string(k.AppendSigned(nil, eventID, t)) }
+
+// AppendSigned appends a ticket as Sign writes it.
+func (k Tickets) AppendSigned(to []byte, eventID string, t Ticket) []byte {
+	b := make([]byte, 1, ticketBody+ticketMAC)
 	b[0] = ticketVersion
 	b = binary.BigEndian.AppendUint64(b, t.Epoch)
 	b = binary.BigEndian.AppendUint64(b, t.Sequence)
 	b = binary.BigEndian.AppendUint32(b, t.Index)
 	b = append(b, t.Session[:]...)
-	b = k.appendMAC(b, eventID, b)
-	return base64.RawURLEncoding.EncodeToString(b)
+	mac := k.mac(eventID, b)
+	return base64.RawURLEncoding.AppendEncode(to, append(b, mac[:]...))
 }
 
 // Verify reads a ticket for an event, or says ErrBadTicket.
@@ -71,7 +80,7 @@ func (k Tickets) Verify(eventID, ticket string) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, err
 	}
-	if !hmac.Equal(b[ticketBody:], k.appendMAC(nil, eventID, b[:ticketBody])) {
+	if mac := k.mac(eventID, b[:ticketBody]); !hmac.Equal(b[ticketBody:], mac[:]) {
 		return Ticket{}, ErrBadTicket
 	}
 	return t, nil
@@ -94,12 +103,13 @@ func decodeTicket(ticket string) (Ticket, []byte, error) {
 	}, b, nil
 }
 
-func (k Tickets) appendMAC(to []byte, eventID string, body []byte) []byte {
-	m := k.macs.Get().(hash.Hash)
-	defer k.macs.Put(m)
-	m.Reset()
-	m.Write([]byte(eventID))
-	m.Write([]byte{0})
-	m.Write(body)
-	return m.Sum(to)[:len(to)+ticketMAC]
+func (k Tickets) mac(eventID string, body []byte) (mac [ticketMAC]byte) {
+	s := k.signers.Get().(*signer)
+	defer k.signers.Put(s)
+	s.mac.Reset()
+	s.b = append(append(append(s.b[:0], eventID...), 0), body...)
+	s.mac.Write(s.b)
+	s.b = s.mac.Sum(s.b[:0])
+	copy(mac[:], s.b)
+	return mac
 }

@@ -76,8 +76,7 @@ func (c *Client) Recall(ctx context.Context, k line.Key, sessions []sale.Session
 // Remember stores places of one lane. Of the places that a session has, the lowest counts; each takes room, so
 // Recall first what may be known already.
 func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket) error {
-	sorted := slices.SortedFunc(slices.Values(tickets), func(a, b line.Ticket) int { return bytes.Compare(a.Session[:], b.Session[:]) })
-	for some := range slices.Chunk(sorted, rememberedAtOnce) {
+	for some := range slices.Chunk(inBuckets(tickets), rememberedAtOnce) {
 		if err := c.remember.Run(ctx, c.c, []string{buckets(k)}, byBucket(some)).Err(); err != nil {
 			return unavailable("remember places", err)
 		}
@@ -85,8 +84,29 @@ func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket
 	return nil
 }
 
-// byBucket is what the script is given of places in the order of their sessions.
-func byBucket(sorted []line.Ticket) []byte {
+// inBuckets has the tickets of each bucket one after the other.
+func inBuckets(tickets []line.Ticket) []*line.Ticket {
+	number := func(s sale.SessionHash) uint16 { return binary.BigEndian.Uint16(s[:]) >> 4 }
+	var next [4096]uint32 // by bucket, where its next goes
+	for i := range tickets {
+		next[number(tickets[i].Session)]++
+	}
+	first := uint32(0)
+	for b, n := range next {
+		next[b] = first
+		first += n
+	}
+	all := make([]*line.Ticket, len(tickets))
+	for i := range tickets {
+		at := &next[number(tickets[i].Session)]
+		all[*at] = &tickets[i]
+		*at++
+	}
+	return all
+}
+
+// byBucket is what the script is given of places that are in the order of their buckets.
+func byBucket(sorted []*line.Ticket) []byte {
 	b := make([]byte, 0, len(sorted)*(entrySize+4))
 	for len(sorted) > 0 {
 		bucket := bucketOf(sorted[0].Session)
