@@ -108,7 +108,7 @@ func (s *sales) recall(ctx context.Context, o *onSale, l *lane, joins []joining,
 	for i := range joins {
 		sessions[i] = joins[i].session
 	}
-	l.sessions.Add(sessions, maybe)
+	l.sessions.Has(sessions, maybe)
 	all := !o.known.Load()
 	var at []int
 	asked := sessions[:0]

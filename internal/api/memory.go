@@ -21,11 +21,12 @@ type memory struct {
 
 	mu      sync.Mutex
 	waiting []remembering
+	seen    int // joins of the lane, on any node, since a write took what waited
 	writing bool
 	away    bool
 	idle    sync.WaitGroup
 	room    chan struct{} // closed and replaced when what waited is being written
-	full    chan struct{} // told when as many wait as are written at once
+	full    chan struct{} // told when what waits must be written now
 	ending  chan struct{} // closed when nobody gathers any more
 	end     sync.Once     // closes it
 }
@@ -38,8 +39,8 @@ type remembering struct {
 
 const (
 	maxRemembered = 16 << 10  // in one write
-	maxForgotten  = 128 << 10 // that wait
-	gatherPlaces  = 250 * time.Millisecond
+	maxForgotten  = 128 << 10 // that wait while Redis is away, and half of it while it is slow
+	gatherPlaces  = 500 * time.Millisecond
 	awayPause     = 250 * time.Millisecond
 )
 
@@ -55,7 +56,7 @@ func newMemory(places Places, key line.Key) *memory {
 func (m *memory) add(ctx context.Context, tickets []line.Ticket, again bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.waiting) >= maxForgotten && !m.away {
+	if len(m.waiting) >= maxForgotten/2 && !m.away {
 		room := m.room
 		m.mu.Unlock()
 		select {
@@ -72,15 +73,25 @@ func (m *memory) add(ctx context.Context, tickets []line.Ticket, again bool) {
 	for _, t := range tickets {
 		m.waiting = append(m.waiting, remembering{t, again})
 	}
-	if len(m.waiting) >= maxRemembered {
+	if !m.writing {
+		m.writing = true
+		m.idle.Go(m.write)
+	}
+}
+
+// hurry is after how many joins of the lane what waits is written: well before nodes have forgotten who joined, and with
+// them their places.
+const hurry = line.RecentSessions / 4
+
+// saw takes note of joins of the lane, on whatever node they were made.
+func (m *memory) saw(joins int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.seen += joins; m.seen >= hurry {
 		select {
 		case m.full <- struct{}{}:
 		default:
 		}
-	}
-	if !m.writing {
-		m.writing = true
-		m.idle.Go(m.write)
 	}
 }
 
@@ -110,12 +121,18 @@ func (m *memory) write() {
 
 // gather waits until a write is worth its while.
 func (m *memory) gather() {
-	enough := time.NewTimer(gatherPlaces)
-	defer enough.Stop()
+	m.mu.Lock()
+	enough := len(m.waiting) >= maxRemembered
+	m.mu.Unlock()
+	if enough {
+		return
+	}
+	long := time.NewTimer(gatherPlaces)
+	defer long.Stop()
 	select {
 	case <-m.full:
 	case <-m.ending:
-	case <-enough.C:
+	case <-long.C:
 	}
 }
 
@@ -125,6 +142,11 @@ func (m *memory) take() []remembering {
 	defer m.mu.Unlock()
 	n := min(len(m.waiting), maxRemembered)
 	m.writing = n > 0
+	m.seen = 0
+	select {
+	case <-m.full: // that was for what is taken
+	default:
+	}
 	now := m.waiting[:n:n]
 	if m.waiting = m.waiting[n:]; len(m.waiting) == 0 {
 		m.waiting = nil

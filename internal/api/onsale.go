@@ -48,6 +48,14 @@ type lane struct {
 	memory   *memory
 }
 
+// take reads the sessions of the chunk at a sequence.
+func (l *lane) take(sequence uint64, sessions []sale.SessionHash) {
+	var maybe [events.MaxChunk]bool
+	l.sessions.Add(sessions, maybe[:])
+	l.recent.Take(sequence, sessions, maybe[:])
+	l.memory.saw(len(sessions))
+}
+
 // open reads an event's seats and its line so far.
 func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
 	seats, err := s.Catalog.Seats(ctx, e.ID)
@@ -113,7 +121,7 @@ func (s *sales) readLine(ctx context.Context, o *onSale) error {
 func (s *sales) readEnd(ctx context.Context, o *onSale, last uint64) error {
 	return s.eachChunk(ctx, o, o.before(last, maxForgotten/2), last, func(sequence uint64, chunk events.Chunk) {
 		l := o.lane(chunk.Lane)
-		l.recent.Take(sequence, chunk.Sessions)
+		l.take(sequence, chunk.Sessions)
 		l.memory.add(ctx, o.tickets(sequence, chunk.Sessions), true)
 	})
 }
@@ -150,8 +158,7 @@ func (s *sales) follows(o *onSale, m events.Message) {
 			s.Log.Error("read the line", "event_id", o.event.ID, "stream_seq", m.Sequence, "error", err)
 		}
 		l := o.lane(chunk.Lane)
-		l.sessions.Add(chunk.Sessions, make([]bool, len(chunk.Sessions)))
-		l.recent.Take(m.Sequence, chunk.Sessions) // before the index moves: who waits for that finds them
+		l.take(m.Sequence, chunk.Sessions) // before the index moves: who waits for that finds them
 	}
 	if err := o.line.Take(m); err != nil {
 		s.Log.Error("read the line", "event_id", o.event.ID, "stream_seq", m.Sequence, "error", err)

@@ -19,18 +19,21 @@ type spot struct {
 	index    uint32
 }
 
-// recentSessions is how many sessions are remembered at least, and half of how many at most.
-const recentSessions = 1 << 16
+// RecentSessions is how many sessions are remembered at least, and half of how many at most.
+const RecentSessions = 1 << 16
 
-// Take reads the sessions of the chunk at a sequence. Chunks come in order.
-func (r *Recent) Take(sequence uint64, sessions []sale.SessionHash) {
+// Take reads the sessions of the chunk at a sequence. Chunks come in order. maybe says of each whether it may have
+// joined before; who is here may have.
+func (r *Recent) Take(sequence uint64, sessions []sale.SessionHash, maybe []bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range sessions {
-		if _, ok := r.find(sessions[i]); ok {
-			continue // it has a lower one
+		if maybe[i] {
+			if _, ok := r.find(sessions[i]); ok {
+				continue // it has a lower one
+			}
 		}
-		if len(r.now) >= recentSessions {
+		if len(r.now) >= RecentSessions {
 			r.now, r.before = r.before, r.now
 			clear(r.now)
 		}

@@ -25,22 +25,40 @@ const (
 	wrongOnce     = 5e-4    // the part of new sessions that one filter takes for known
 )
 
+// Has says of each session whether it may be there.
+func (s *Sessions) Has(sessions []sale.SessionHash, maybe []bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range sessions {
+		maybe[i] = s.has(hashOf(sessions[i]))
+	}
+}
+
 // Add takes sessions in, and says of each whether it may have been there before.
 func (s *Sessions) Add(sessions []sale.SessionHash, maybe []bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range sessions {
-		maybe[i] = s.add(sessions[i])
+		maybe[i] = s.add(hashOf(sessions[i]))
 	}
 }
 
-// add looks at one cache line of each filter: a session's hash is as good as random, so its first bytes are the filter's.
-func (s *Sessions) add(session sale.SessionHash) bool {
-	hash := binary.LittleEndian.Uint64(session[:])
+// hashOf is what a filter goes by: a session's hash is as good as random, so its first bytes will do.
+func hashOf(session sale.SessionHash) uint64 { return binary.LittleEndian.Uint64(session[:]) }
+
+// has looks at one cache line of each filter.
+func (s *Sessions) has(hash uint64) bool {
 	for _, f := range s.filters {
 		if f.Has(hash) {
 			return true
 		}
+	}
+	return false
+}
+
+func (s *Sessions) add(hash uint64) bool {
+	if s.has(hash) {
+		return true
 	}
 	if s.room == 0 {
 		s.size = max(s.size+s.size/4, firstSessions)

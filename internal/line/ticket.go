@@ -60,7 +60,9 @@ func NewTickets(secret []byte) Tickets {
 
 // Sign writes a ticket: base64url of version, epoch, sequence, index and session, then 16 bytes of
 // HMAC-SHA-256 over the event and all that.
-func (k Tickets) Sign(eventID string, t Ticket) string { return string(k.AppendSigned(nil, eventID, t)) }
+func (k Tickets) Sign(eventID string, t Ticket) string {
+	return string(k.AppendSigned(nil, eventID, t))
+}
 
 // AppendSigned appends a ticket as Sign writes it.
 func (k Tickets) AppendSigned(to []byte, eventID string, t Ticket) []byte {
