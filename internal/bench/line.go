@@ -86,12 +86,11 @@ func benchJoin(ctx context.Context, r *runner) (_ []Result, err error) {
 	}
 	rate := 0.8 * results[0].Value
 	r.tell("  open loop at %.0f joins/s", rate)
-	late, err := openLoop(ctx, r.Connections, rate, r.Duration, joins(s.address, "chunked"))
-	if err != nil {
-		return nil, err
-	}
-	p99 := float64(late.ValueAtQuantile(99)) / 1000
-	return append(results, Result{Bench: "join-p99", Value: p99, Unit: "ms at 80 %", Samples: []float64{p99}}), nil
+	late, err := r.compare(ctx, []versus{{"join-p99", "ms at 80 %", ""}}, func(ctx context.Context) (float64, []float64, error) {
+		h, err := openLoop(ctx, r.Connections, rate, r.Duration, joins(s.address, "chunked"))
+		return float64(h.ValueAtQuantile(99)) / 1000, nil, err
+	})
+	return append(results, late...), err
 }
 
 // once sends one request of a load and returns the answer.
