@@ -224,6 +224,7 @@ func (g *gate) load(ctx context.Context) error {
 		if err := g.recallCalls(ctx, m.Sequence); err != nil {
 			return err
 		}
+		g.reached(a)
 	case prev == nil || prev.N < a.N:
 		g.called(prev, a) // by another admitter, or here and its ack was lost: who comes is measured all the same
 	}

@@ -62,6 +62,7 @@ func (g *gate) called(last *events.Admission, next events.Admission) {
 		g.released = next.At
 	}
 	for _, l := range line.Lanes(next) {
+		g.serving[l.Name] = l.Serving
 		shows := g.shows[l.Name]
 		if shows == nil {
 			known := 1.0
@@ -71,11 +72,19 @@ func (g *gate) called(last *events.Admission, next events.Admission) {
 			shows = line.NewShows(known)
 			g.shows[l.Name] = shows
 		}
-		g.serving[l.Name] = l.Serving
 		shows.Released(l.Serving, next.At)
 		shows.Skipped(g.left.Count(l.Name, servingOf(last, l.Name), l.Serving))
 	}
 	g.recent = remembered(g.recent, next)
+}
+
+// reached takes note of how far a record called.
+func (g *gate) reached(a events.Admission) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range line.Lanes(a) {
+		g.serving[l.Name] = l.Serving
+	}
 }
 
 // remembered is recent with how far a record called.

@@ -73,25 +73,33 @@ func (m *memory) add(ctx context.Context, tickets []line.Ticket, again bool) {
 	for _, t := range tickets {
 		m.waiting = append(m.waiting, remembering{t, again})
 	}
+	if len(m.waiting) >= maxRemembered {
+		m.hurry()
+	}
 	if !m.writing {
 		m.writing = true
 		m.idle.Go(m.write)
 	}
 }
 
-// hurry is after how many joins of the lane what waits is written: well before nodes have forgotten who joined, and with
+// manyJoins is after how many joins of the lane what waits is written: well before nodes have forgotten who joined, and with
 // them their places.
-const hurry = line.RecentSessions / 4
+const manyJoins = line.RecentSessions / 4
 
 // saw takes note of joins of the lane, on whatever node they were made.
 func (m *memory) saw(joins int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.seen += joins; m.seen >= hurry {
-		select {
-		case m.full <- struct{}{}:
-		default:
-		}
+	if m.seen += joins; m.seen >= manyJoins {
+		m.hurry()
+	}
+}
+
+// hurry ends the gathering.
+func (m *memory) hurry() {
+	select {
+	case m.full <- struct{}{}:
+	default:
 	}
 }
 
@@ -103,14 +111,12 @@ func (m *memory) write() {
 		if len(now) == 0 {
 			return
 		}
-		err := m.store(now)
-		m.mu.Lock()
-		if m.away = err != nil; err != nil {
-			for i := range now {
-				now[i].again = true // some may be there
-			}
-			m.waiting = append(now, m.waiting...)
+		rest, err := m.store(now)
+		for i := range rest {
+			rest[i].again = true // some may be there
 		}
+		m.mu.Lock()
+		m.away, m.waiting = err != nil, append(rest, m.waiting...)
 		m.mu.Unlock()
 		if err != nil {
 			placesFailed.Inc()
@@ -156,30 +162,69 @@ func (m *memory) take() []remembering {
 	return now
 }
 
-// store stores places, those that Redis may know only where it doesn't know them or a lower one.
-func (m *memory) store(now []remembering) error {
-	ctx, cancel := context.WithTimeout(context.Background(), memoryLimit)
-	defer cancel()
-	fresh := make([]line.Ticket, 0, len(now))
-	again := map[sale.SessionHash]line.Ticket{}
+// recalledAtOnce is how many places are looked for before they are added, with a time limit of their own: what was done
+// need not be done again.
+const recalledAtOnce = 1024
+
+// store stores places, those that Redis may know only where it doesn't know them or a lower one. With an error it returns
+// those that are not stored for certain.
+func (m *memory) store(now []remembering) ([]remembering, error) {
+	var fresh, again []line.Ticket
 	for _, r := range now {
-		if !r.again {
+		if r.again {
+			again = append(again, r.Ticket)
+		} else {
 			fresh = append(fresh, r.Ticket)
-		} else if had, ok := again[r.Session]; !ok || r.Before(had) {
-			again[r.Session] = r.Ticket
 		}
 	}
-	sessions := slices.Collect(maps.Keys(again))
+	if err := m.remember(fresh); err != nil {
+		return now, err
+	}
+	for len(again) > 0 {
+		some := again[:min(len(again), recalledAtOnce)]
+		if err := m.rememberAgain(some); err != nil {
+			var rest []remembering
+			for _, t := range again {
+				rest = append(rest, remembering{t, true})
+			}
+			return rest, err
+		}
+		again = again[len(some):]
+	}
+	return nil, nil
+}
+
+func (m *memory) remember(tickets []line.Ticket) error {
+	if len(tickets) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), memoryLimit)
+	defer cancel()
+	return m.places.Remember(ctx, m.key, tickets)
+}
+
+// rememberAgain adds those places that Redis does not have.
+func (m *memory) rememberAgain(tickets []line.Ticket) error {
+	lowest := map[sale.SessionHash]line.Ticket{}
+	for _, t := range tickets {
+		if had, ok := lowest[t.Session]; !ok || t.Before(had) {
+			lowest[t.Session] = t
+		}
+	}
+	sessions := slices.Collect(maps.Keys(lowest))
+	ctx, cancel := context.WithTimeout(context.Background(), memoryLimit)
+	defer cancel()
 	known, err := m.places.Recall(ctx, m.key, sessions)
 	if err != nil {
 		return err
 	}
+	var fresh []line.Ticket
 	for i, session := range sessions {
-		if t := again[session]; known[i] == nil || t.Before(*known[i]) {
+		if t := lowest[session]; known[i] == nil || t.Before(*known[i]) {
 			fresh = append(fresh, t)
 		}
 	}
-	return m.places.Remember(ctx, m.key, fresh)
+	return m.remember(fresh)
 }
 
 // drain returns when all is stored, or ctx ends. Call it after the last add.

@@ -47,6 +47,7 @@ func (f *filled) size(chunk uint32) int { return int(min(fillChunk, f.fans-uint6
 
 // rememberer stores the places of sessions.
 type rememberer interface {
+	Recall(ctx context.Context, k line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error)
 	Remember(ctx context.Context, k line.Key, tickets []line.Ticket) error
 }
 
@@ -111,7 +112,16 @@ func (f *filled) store(ctx context.Context, streams lineStreams, places remember
 	for i := range tickets {
 		tickets[i] = line.Ticket{Epoch: f.epoch, Sequence: ack.Sequence, Index: uint32(i), Session: sessions[i]}
 	}
-	return ack.Sequence, places.Remember(ctx, line.Key{EventID: f.event, Epoch: f.epoch}, tickets)
+	key := line.Key{EventID: f.event, Epoch: f.epoch}
+	if err := places.Remember(ctx, key, tickets); err != nil {
+		return 0, err
+	}
+	sample := tickets[rand.IntN(len(tickets))]
+	known, err := places.Recall(ctx, key, []sale.SessionHash{sample.Session})
+	if err == nil && (known[0] == nil || *known[0] != sample) {
+		err = fmt.Errorf("the session %x has the place %+v, and %+v was stored", sample.Session, known[0], sample)
+	}
+	return ack.Sequence, err
 }
 
 // fan is the ticket of the fan with an arrival number.

@@ -130,6 +130,40 @@ func (p *places) Remember(_ context.Context, _ line.Key, tickets []line.Ticket) 
 	return nil
 }
 
+func (p *places) Recall(_ context.Context, _ line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]*line.Ticket, len(sessions))
+	for i, session := range sessions {
+		if t, ok := p.known[session]; ok {
+			all[i] = &t
+		}
+	}
+	return all, nil
+}
+
+// A place that is not the one that was stored is a fault, not a figure.
+func TestFillNeedsTheStoredPlaces(t *testing.T) {
+	t.Parallel()
+	b := testLines(t)
+	id, err := b.newLine(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fill(t.Context(), b.streams, forgetful{}, id, 5, 3*fillChunk, func(uint64) {}); err == nil || !strings.Contains(err.Error(), "was stored") {
+		t.Errorf("filled: %v", err)
+	}
+}
+
+// forgetful is a Redis that knows nothing.
+type forgetful struct{}
+
+func (forgetful) Remember(context.Context, line.Key, []line.Ticket) error { return nil }
+
+func (forgetful) Recall(_ context.Context, _ line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error) {
+	return make([]*line.Ticket, len(sessions)), nil
+}
+
 // What is known of a fan is what the stream has.
 func TestFilledKnowsEveryFan(t *testing.T) {
 	t.Parallel()

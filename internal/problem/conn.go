@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // Limits are how long a connection may take; 0 is for ever. What is overdue is ended within half a second.
 type Limits struct {
 	Read  time.Duration // from the first byte of a request, or from the connection, to the whole request
-	Write time.Duration // for a whole answer: who reads none of it keeps it in memory no longer
+	Write time.Duration // for a whole answer, or for each write of a stream: who reads none of it keeps it in memory no longer
 	Idle  time.Duration // between an answer and the next request
 }
 
@@ -39,7 +40,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := &conn{Conn: c, listener: l, asking: true, since: l.ticks.Load()}
+	own := &conn{Conn: c, listener: l, asking: true, asked: l.ticks.Load()}
 	l.mu.Lock()
 	l.conns[own] = struct{}{}
 	l.mu.Unlock()
@@ -77,9 +78,24 @@ type conn struct {
 	listener  *listener
 	refused   atomic.Bool
 	doing     atomic.Int64 // what the server waits for, and since which tick
-	since     int64        // the tick in which the request or the answer began, or the last answer ended
 	asking    bool         // the first byte of a request has come, or the connection is new
+	asked     int64        // the tick in which that began, or the last request ended
 	answering bool
+	answered  int64 // the tick in which that began
+	streaming bool  // the answer has no end that it could be late for
+}
+
+// state is told by the server, in the connection's goroutine. Only it knows where a request ends: it may write before
+// that, and have read the beginning of the next one already.
+func (c *conn) state(s fasthttp.ConnState) {
+	switch s {
+	case fasthttp.StateActive:
+		if !c.asking {
+			c.asking, c.asked = true, c.listener.ticks.Load()
+		}
+	case fasthttp.StateIdle:
+		c.asking, c.answering, c.streaming, c.asked = false, false, false, c.listener.ticks.Load()
+	}
 }
 
 // What the server waits for; nothing while a handler is at work.
@@ -91,30 +107,24 @@ const (
 	kinds
 )
 
-func (c *conn) wait(kind int64) { c.doing.Store(c.since*kinds + kind) }
+func (c *conn) wait(kind, since int64) { c.doing.Store(since*kinds + kind) }
 
 func (c *conn) Read(b []byte) (int, error) {
-	if c.answering { // that was the end of it
-		c.answering, c.since = false, c.listener.ticks.Load()
-	}
+	kind := int64(nextRequest)
 	if c.asking {
-		c.wait(wholeRequest)
-	} else {
-		c.wait(nextRequest)
+		kind = wholeRequest
 	}
+	c.wait(kind, c.asked)
 	n, err := c.Conn.Read(b)
-	if !c.asking && n > 0 {
-		c.asking, c.since = true, c.listener.ticks.Load()
-	}
 	c.doing.Store(nothing)
 	return n, err
 }
 
 func (c *conn) Write(b []byte) (int, error) {
-	if !c.answering {
-		c.answering, c.asking, c.since = true, false, c.listener.ticks.Load()
+	if !c.answering || c.streaming {
+		c.answering, c.answered = true, c.listener.ticks.Load()
 	}
-	c.wait(answerRead)
+	c.wait(answerRead, c.answered)
 	n, err := c.Conn.Write(b)
 	c.doing.Store(nothing)
 	return n, err
@@ -128,12 +138,17 @@ func (c *conn) expire(now int64) {
 	doing := c.doing.Load()
 	kind, took := doing%kinds, time.Duration(now-doing/kinds)*sweepEvery
 	limits := c.listener.limits
-	switch limit := [kinds]time.Duration{wholeRequest: limits.Read, nextRequest: limits.Idle, answerRead: limits.Write}[kind]; {
-	case limit == 0 || took <= limit:
-	case kind == answerRead:
-		_ = c.SetWriteDeadline(longAgo) // one that can't be told is closed
-	default:
-		_ = c.SetReadDeadline(longAgo)
+	limit := [kinds]time.Duration{wholeRequest: limits.Read, nextRequest: limits.Idle, answerRead: limits.Write}[kind]
+	if limit == 0 || took <= limit {
+		return
+	}
+	end := c.SetReadDeadline
+	if kind == answerRead {
+		end = c.SetWriteDeadline
+	}
+	_ = end(longAgo) // one that can't be told is closed
+	if c.doing.Load() != doing {
+		_ = end(time.Time{}) // it was done just then
 	}
 }
 
@@ -151,6 +166,14 @@ func (c *conn) Close() error {
 	delete(c.listener.conns, c)
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// Streaming marks a request whose answer goes on for as long as the client likes: the limit of a write is then for each
+// of its writes by itself, and between them there is none. It is for handlers, which run in their connection's goroutine.
+func Streaming(ctx *fasthttp.RequestCtx) {
+	if c, ok := ctx.Conn().(*conn); ok {
+		c.streaming = true
+	}
 }
 
 // linger marks the connection of a request that is answered before it was read.

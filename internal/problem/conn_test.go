@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // pair is a connection as it is served, its listener, and its other end.
@@ -82,16 +84,19 @@ func TestConn_Reads(t *testing.T) {
 				if err := <-served.reading(2); err != nil {
 					t.Fatal(err)
 				}
+				served.state(fasthttp.StateActive)
 				l.pass(time.Hour) // in the handler
 				if _, err := served.Write([]byte("answer")); err != nil {
 					t.Fatal(err)
 				}
+				served.state(fasthttp.StateIdle)
 			}
 			if c.sent != "" {
 				send(t, client, c.sent)
 				if err := <-served.reading(len(c.sent)); err != nil {
 					t.Fatal(err)
 				}
+				served.state(fasthttp.StateActive)
 			}
 			ended := served.reading(1)
 			l.pass(c.in)
@@ -136,6 +141,57 @@ func TestConn_Writes(t *testing.T) {
 	l.pass(second)
 	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the write ended with %v", err)
+	}
+}
+
+// A stream lasts for as long as its client reads: each of its writes is limited, and all together are not. The next
+// answer on the connection is limited as a whole again.
+func TestConn_Streams(t *testing.T) {
+	t.Parallel()
+	c, l, client := pair(t, Limits{Write: 30 * second})
+	send(t, client, "a")
+	if err := <-c.reading(1); err != nil {
+		t.Fatal(err)
+	}
+	c.streaming = true
+	for range 10 {
+		if _, err := c.Write([]byte("frame")); err != nil {
+			t.Fatal(err)
+		}
+		l.pass(20 * second)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := c.Write(make([]byte, 64<<10)); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	for waits := 0; waits < 100; waits++ { // until a write waits
+		if c.doing.Load()%kinds != answerRead {
+			waits = 0
+		}
+		time.Sleep(time.Millisecond)
+	}
+	l.pass(31 * second)
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a client that reads nothing ends with %v", err)
+	}
+}
+
+func TestConn_IsNoStreamAfterOne(t *testing.T) {
+	t.Parallel()
+	c, _, client := pair(t, Limits{Write: 30 * second})
+	c.streaming = true
+	if _, err := c.Write([]byte("frame")); err != nil {
+		t.Fatal(err)
+	}
+	c.state(fasthttp.StateIdle)
+	send(t, client, "a")
+	if err := <-c.reading(1); err != nil || c.streaming {
+		t.Errorf("after a stream the next answer is one too (%v)", err)
 	}
 }
 

@@ -9,10 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -37,6 +37,9 @@ var statuses = map[sale.Kind]int{
 // RetryAfter is how many seconds a client that met an overload or an outage is asked to wait, where the error doesn't
 // know better.
 const RetryAfter = 1
+
+// ownMembers is how many members every problem has.
+const ownMembers = 6
 
 const requestIDHeader = "X-Request-Id"
 
@@ -81,14 +84,22 @@ func Handler(log *slog.Logger) fiber.ErrorHandler {
 		if status == http.StatusUnauthorized {
 			c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
 		}
-		body := make(map[string]any, len(e.Fields)+6)
-		maps.Copy(body, e.Fields)
-		maps.Copy(body, map[string]any{ // these have their meaning whatever an error's fields are called
-			"type": "urn:onsale:problem:" + e.Code, "title": http.StatusText(status), "status": status,
-			"code": e.Code, "detail": e.Detail, "request_id": id,
-		})
+		body := []member{
+			{"type", "urn:onsale:problem:" + e.Code}, {"title", http.StatusText(status)}, {"status", status},
+			{"code", e.Code}, {"detail", e.Detail}, {"request_id", id},
+		}
+		for name, value := range e.Fields {
+			if !slices.ContainsFunc(body[:ownMembers], func(m member) bool { return m.name == name }) {
+				body = append(body, member{name, value}) // the others have their meaning whatever an error's fields are called
+			}
+		}
+		raw, err := encode(body)
+		if err != nil {
+			return err
+		}
 		c.Set(fiber.HeaderCacheControl, "no-store")
-		return c.Status(status).JSON(body, "application/problem+json")
+		c.Set(fiber.HeaderContentType, "application/problem+json")
+		return c.Status(status).Send(raw)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // Serve serves app on ln until ctx ends, then finishes the requests under way, within drain. A refusal given
@@ -18,6 +19,11 @@ func Serve(ctx context.Context, app *fiber.App, ln net.Listener, limits Limits, 
 	sweeping, swept := context.WithCancel(context.WithoutCancel(ctx))
 	defer swept()
 	go l.sweep(sweeping)
+	app.Server().ConnState = func(c net.Conn, s fasthttp.ConnState) {
+		if own, ok := c.(*conn); ok {
+			own.state(s)
+		}
+	}
 	go func() { served <- app.Listener(l) }()
 	select {
 	case err := <-served:

@@ -92,3 +92,49 @@ func TestServe_EndsBeforeItBegan(t *testing.T) {
 		}
 	}
 }
+
+// A client that promises more than it sends is let go after the limit of a request, also where the server has written
+// meanwhile: it was told to continue, or its next request has begun beside the last.
+func TestServe_HalfARequestIsNotIdle(t *testing.T) {
+	t.Parallel()
+	a := fiber.New(fiber.Config{DisableStartupMessage: true})
+	a.Post("/", func(c *fiber.Ctx) error { return c.SendString("ok") })
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- problem.Serve(ctx, a, ln, problem.Limits{Read: time.Second, Idle: time.Hour}, 10*time.Second)
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	for name, sent := range map[string]string{
+		"a body that doesn't come":  "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12",
+		"a body that was asked for": "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+		"half of the next request":  "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nabPOST / HT",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, sent); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, conn); err != nil {
+				t.Errorf("the server does not close it: %v", err)
+			}
+		})
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,49 +21,22 @@ func liveKey(eventID string, s sale.SessionHash) string {
 	return tag(eventID) + ":live:" + s.String()
 }
 
+// boughtKey names what a session bought in an event: a hash from order to number of seats.
+func boughtKey(eventID string, s sale.SessionHash) string {
+	return tag(eventID) + ":bought:" + s.String()
+}
+
 func keys(h sale.Hold) []string {
 	k := []string{holdKey(h.EventID, h.ID), liveKey(h.EventID, h.Session)}
-	for _, seat := range h.Seats {
-		k = append(k, seatKey(h.EventID, seat))
+	return append(k, seatKeys(h.EventID, h.Seats)...)
+}
+
+func seatKeys(eventID string, seats []string) []string {
+	k := make([]string, len(seats))
+	for i, seat := range seats {
+		k[i] = seatKey(eventID, seat)
 	}
 	return k
-}
-
-// Take holds all seats for a session or none. The same seats again are the same hold. Seats that someone has
-// are sale.Conflict "seats_taken" with the field seats; another live hold of the session is "session_has_hold".
-func (c *Client) Take(ctx context.Context, eventID string, session sale.SessionHash, seats []string, ttl time.Duration) (sale.Hold, error) {
-	seats = slices.Sorted(slices.Values(seats)) // the same seats, in whatever order they were named
-	h := sale.Hold{ID: uuid.New(), EventID: eventID, Session: session, Seats: seats}
-	k := keys(h)
-	k = append(append(append([]string{}, k[:2]...), tag(eventID)+":fence"), k[2:]...)
-	now := time.Now()
-	r, err := c.hold.Run(ctx, c.c, k, h.ID.String(), session.String(), ttl.Milliseconds(), strings.Join(seats, ",")).Slice()
-	if err != nil {
-		return sale.Hold{}, unavailable("hold seats", err)
-	}
-	switch r[0] {
-	case "held":
-		h.Fence, h.ExpiresAt = r[1].(int64), expiry(now, r[2].(int64))
-		return h, nil
-	case "same":
-		if h.ID, err = uuid.Parse(r[1].(string)); err != nil {
-			return sale.Hold{}, fmt.Errorf("hold seats: %w", err)
-		}
-		h.Fence, h.ExpiresAt = r[2].(int64), expiry(now, r[3].(int64))
-		return h, nil
-	case "other":
-		return sale.Hold{}, sale.Errorf(sale.Conflict, "session_has_hold", "this session holds other seats: pay for them or release them first").With("hold_id", r[1])
-	default:
-		taken := make([]string, 0, len(r)-1)
-		for _, i := range r[1:] {
-			taken = append(taken, seats[i.(int64)-1])
-		}
-		return sale.Hold{}, sale.SeatsTaken(taken)
-	}
-}
-
-func expiry(now time.Time, ttlMS int64) time.Time {
-	return now.Add(time.Duration(ttlMS) * time.Millisecond).UTC().Truncate(time.Millisecond)
 }
 
 // Find returns a live hold, or sale.ErrNoHold.
@@ -72,7 +44,6 @@ func (c *Client) Find(ctx context.Context, eventID string, id uuid.UUID) (sale.H
 	pipe := c.c.Pipeline()
 	fields := pipe.HMGet(ctx, holdKey(eventID, id), "session", "seats", "order", "fence")
 	ttl := pipe.PTTL(ctx, holdKey(eventID, id))
-	now := time.Now()
 	if _, err := pipe.Exec(ctx); err != nil {
 		return sale.Hold{}, unavailable("find hold", err)
 	}
@@ -81,7 +52,7 @@ func (c *Client) Find(ctx context.Context, eventID string, id uuid.UUID) (sale.H
 	if !ok {
 		return sale.Hold{}, sale.ErrNoHold
 	}
-	h := sale.Hold{ID: id, EventID: eventID, ExpiresAt: now.Add(ttl.Val()).UTC().Truncate(time.Millisecond)}
+	h := sale.Hold{ID: id, EventID: eventID, Left: ttl.Val(), ExpiresAt: c.expiry(ttl.Val())}
 	var err error
 	if h.Session, err = sale.ParseSessionHash(session); err != nil {
 		return sale.Hold{}, fmt.Errorf("find hold: %w", err)
@@ -133,30 +104,33 @@ func (c *Client) Bind(ctx context.Context, h sale.Hold, order uuid.UUID, request
 	}
 }
 
+// Extend lets the hold that an order is being paid with live for at least window from now, with all its seats. It is
+// false, and nothing is extended, where the hold has lapsed, isn't that order's, or lost a seat. It never shortens.
+func (c *Client) Extend(ctx context.Context, h sale.Hold, order uuid.UUID, window time.Duration) (bool, error) {
+	r, err := c.extend.Run(ctx, c.c, keys(h), h.ID.String(), order.String(), window.Milliseconds()).Slice()
+	if err != nil {
+		return false, unavailable("extend hold", err)
+	}
+	return r[0] == "extended", nil
+}
+
 // soldMark is what a sold seat's key holds: no hold id reads like it.
 func soldMark(order uuid.UUID) string { return "sold:" + order.String() }
 
-// MarkSold marks an order's seats as sold and ends its hold. Doing it again changes nothing.
-func (c *Client) MarkSold(ctx context.Context, eventID string, hold, order uuid.UUID, seats []string) error {
-	h := sale.Hold{ID: hold, EventID: eventID, Seats: seats}
-	if found, err := c.Find(ctx, eventID, hold); err == nil {
-		h.Session = found.Session
-	} else if !errors.Is(err, sale.ErrNoHold) {
-		return err
-	}
-	if err := c.sell.Run(ctx, c.c, keys(h), hold.String(), soldMark(order)).Err(); err != nil {
+// MarkSold marks an order's seats as sold, ends its hold, and counts the seats as bought by its session. Doing it
+// again changes nothing.
+func (c *Client) MarkSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) error {
+	k := append([]string{holdKey(eventID, hold), liveKey(eventID, session), boughtKey(eventID, session)}, seatKeys(eventID, seats)...)
+	if err := c.sell.Run(ctx, c.c, k, hold.String(), soldMark(order), order.String()).Err(); err != nil {
 		return unavailable("mark sold", err)
 	}
 	return nil
 }
 
-// MarkVoided takes an order's sold marks back.
-func (c *Client) MarkVoided(ctx context.Context, eventID string, order uuid.UUID, seats []string) error {
-	k := make([]string, len(seats))
-	for i, seat := range seats {
-		k[i] = seatKey(eventID, seat)
-	}
-	if err := c.unsell.Run(ctx, c.c, k, soldMark(order)).Err(); err != nil {
+// MarkVoided takes an order's sold marks back, and what its session bought with it. Doing it again changes nothing.
+func (c *Client) MarkVoided(ctx context.Context, eventID string, session sale.SessionHash, order uuid.UUID, seats []string) error {
+	k := append([]string{boughtKey(eventID, session)}, seatKeys(eventID, seats)...)
+	if err := c.unsell.Run(ctx, c.c, k, soldMark(order), order.String()).Err(); err != nil {
 		return unavailable("mark voided", err)
 	}
 	return nil
@@ -183,11 +157,7 @@ func (c *Client) HeldByOthers(ctx context.Context, claims []sale.Claim) ([][]str
 		if len(cl.Seats) == 0 {
 			continue // MGET of nothing is an error, and would be everyone's
 		}
-		k := make([]string, len(cl.Seats))
-		for j, seat := range cl.Seats {
-			k[j] = seatKey(cl.EventID, seat)
-		}
-		values[i] = pipe.MGet(ctx, k...)
+		values[i] = pipe.MGet(ctx, seatKeys(cl.EventID, cl.Seats)...)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, unavailable("read holders", err)
@@ -212,11 +182,7 @@ func (c *Client) SeatStates(ctx context.Context, eventID string, seats []string)
 	out := make([]sale.SeatState, 0, len(seats))
 	for len(seats) > 0 {
 		n := min(page, len(seats))
-		k := make([]string, n)
-		for i := range n {
-			k[i] = seatKey(eventID, seats[i])
-		}
-		values, err := c.c.MGet(ctx, k...).Result()
+		values, err := c.c.MGet(ctx, seatKeys(eventID, seats[:n])...).Result()
 		if err != nil {
 			return nil, unavailable("read seats", err)
 		}

@@ -143,7 +143,7 @@ func TestBindOfAHoldThatLostASeat(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	h := r.take(fan(1), time.Minute, "A-1", "A-2", "A-3")
-	if err := r.MarkSold(t.Context(), show, uuid.New(), uuid.New(), []string{"A-2"}); err != nil {
+	if err := r.MarkSold(t.Context(), show, fan(1), uuid.New(), uuid.New(), []string{"A-2"}); err != nil {
 		t.Fatal(err)
 	}
 	err := r.Bind(t.Context(), h, uuid.New(), [32]byte{}, time.Hour, "")
@@ -184,7 +184,7 @@ func TestMarkSoldEndsTheHold(t *testing.T) {
 	order := r.bind(h)
 	var first string
 	for range 3 {
-		if err := r.MarkSold(t.Context(), show, h.ID, order, h.Seats); err != nil {
+		if err := r.MarkSold(t.Context(), show, fan(1), h.ID, order, h.Seats); err != nil {
 			t.Fatal(err)
 		}
 		if first == "" {
@@ -219,7 +219,7 @@ func TestMarkSoldLeavesOtherHoldsAlone(t *testing.T) {
 	order := r.bind(bought)
 	mark := func() {
 		t.Helper()
-		if err := r.MarkSold(t.Context(), show, bought.ID, order, bought.Seats); err != nil {
+		if err := r.MarkSold(t.Context(), show, fan(1), bought.ID, order, bought.Seats); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,7 +236,7 @@ func TestMarkSoldLeavesOtherHoldsAlone(t *testing.T) {
 	if err := r.db.Set(t.Context(), liveKey(show, fan(1)), uuid.NewString(), long).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.MarkSold(t.Context(), show, next.ID, order, next.Seats); err != nil {
+	if err := r.MarkSold(t.Context(), show, fan(1), next.ID, order, next.Seats); err != nil {
 		t.Fatal(err)
 	}
 	if n := r.db.Exists(t.Context(), liveKey(show, fan(1))).Val(); n != 1 {
@@ -250,7 +250,7 @@ func TestMarkVoidedTakesBackItsOwnMarksOnly(t *testing.T) {
 	first, second := uuid.New(), uuid.New()
 	mark := func(order uuid.UUID, seats ...string) {
 		t.Helper()
-		if err := r.MarkSold(t.Context(), show, uuid.New(), order, seats); err != nil {
+		if err := r.MarkSold(t.Context(), show, fan(1), uuid.New(), order, seats); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -258,7 +258,7 @@ func TestMarkVoidedTakesBackItsOwnMarksOnly(t *testing.T) {
 	mark(second, "A-2") // sold again since, and its mark came first
 	held := r.take(fan(1), long, "A-3")
 	for range 2 {
-		if err := r.MarkVoided(t.Context(), show, first, []string{"A-1", "A-2", "A-3", "A-4"}); err != nil {
+		if err := r.MarkVoided(t.Context(), show, fan(1), first, []string{"A-1", "A-2", "A-3", "A-4"}); err != nil {
 			t.Fatal(err)
 		}
 		states, err := r.SeatStates(t.Context(), show, seats(1, 5))
@@ -279,7 +279,7 @@ func TestHeldByOthers(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	mine, other := r.take(fan(1), long, "A-1", "A-2"), r.take(fan(2), long, "A-3", "A-4")
-	if err := r.MarkSold(t.Context(), show, uuid.New(), uuid.New(), []string{"A-5"}); err != nil {
+	if err := r.MarkSold(t.Context(), show, fan(1), uuid.New(), uuid.New(), []string{"A-5"}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := r.HeldByOthers(t.Context(), []sale.Claim{
@@ -306,7 +306,7 @@ func TestSeatStatesOfManySeats(t *testing.T) {
 	r := setup(t)
 	all := seats(0, 2500)
 	order := uuid.New()
-	if err := r.MarkSold(t.Context(), show, uuid.New(), order, []string{all[0], all[999], all[1000], all[2499]}); err != nil {
+	if err := r.MarkSold(t.Context(), show, fan(1), uuid.New(), order, []string{all[0], all[999], all[1000], all[2499]}); err != nil {
 		t.Fatal(err)
 	}
 	r.take(fan(1), long, all[1], all[1001], all[2000])

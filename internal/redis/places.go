@@ -15,19 +15,17 @@ import (
 	"onsale/internal/sale"
 )
 
-// The places of sessions are kept in 4096 strings for each lane, to which places are only ever added: that costs Redis
-// a fraction of what a look-up costs, most of all when many go to the same string at once. The first 12 bits of a
-// session's hash choose one, so that ten million sessions make 68 KB each, which a look-up has to search. The stream
-// remains the truth; a line made anew has another epoch, and so other places. A script is given sessions and places
-// as one string: as arguments of their own they would cost more than all the rest.
+// The places of sessions are written in bulk and sorted in later. What is new is added to one of 4096 strings of the
+// lane, its tails, chosen by the first 12 bits of the session's hash: that costs Redis a fraction of what a look-up
+// costs, most of all when many go to the same tail at once. A tail that has become long is moved into hashes, chosen by
+// the first 16 bits, so that ten million sessions make 153 in each: Redis keeps those compact up to 512. A look-up
+// takes the lower of what it finds in the hash and in the tail. The stream remains the truth; a line made anew has
+// another epoch, and so other places. A script is given sessions and places as one string: as arguments of their own
+// they would cost more than all the rest.
 
-// buckets is what the names of a line's hashes begin with.
-func buckets(k line.Key) string {
-	name := "{" + k.EventID + "}:joined:" + strconv.FormatUint(k.Epoch, 36) + ":"
-	if k.Lane != "" {
-		name += k.Lane + ":"
-	}
-	return name
+// places is what the names of a lane's keys begin with.
+func places(k line.Key) string {
+	return tag(k.EventID) + ":places:" + strconv.FormatUint(k.Epoch, 36) + ":" + k.Lane + ":"
 }
 
 const (
@@ -37,63 +35,72 @@ const (
 
 var unknownPlace = bytes.Repeat([]byte{0xff}, placeSize)
 
-// bucketOf are the two bytes at the end of a bucket's name.
-func bucketOf(s sale.SessionHash) [2]byte { return [2]byte{s[0], s[1] & 0xf0} }
+// tailOf are the two bytes at the end of the name of a session's tail.
+func tailOf(s sale.SessionHash) [2]byte { return [2]byte{s[0], s[1] & 0xf0} }
 
 // What one script does at most, since Redis does nothing else meanwhile: about a millisecond.
 const (
 	recalledAtOnce   = 64
 	rememberedAtOnce = 1024
+	settledAtOnce    = 512
+	longTail         = 292 * entrySize // bytes: 8 KB, which a look-up has to search
 )
 
-// Recall returns the lowest places that sessions already have in a line, in order; nil where none is known.
+// Recall returns the lowest places that sessions already have in a line, in order; nil where none is known. With an error
+// it returns those that were found before it.
 func (c *Client) Recall(ctx context.Context, k line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error) {
-	out := make([]*line.Ticket, 0, len(sessions))
+	all := make([]*line.Ticket, len(sessions))
+	out := all
 	for some := range slices.Chunk(sessions, recalledAtOnce) {
 		asked := make([]byte, 0, len(some)*(2+len(sale.SessionHash{})))
 		for _, s := range some {
-			bucket := bucketOf(s)
-			asked = append(append(asked, bucket[:]...), s[:]...)
+			tail := tailOf(s)
+			asked = append(append(asked, tail[:]...), s[:]...)
 		}
-		places, err := c.recall.Run(ctx, c.c, []string{buckets(k)}, asked).Text()
+		found, err := c.recall.Run(ctx, c.c, []string{places(k)}, asked).Text()
 		if err != nil {
-			return nil, unavailable("recall places", err)
+			return all, unavailable("recall places", err)
 		}
-		if len(places) != len(some)*placeSize {
-			return nil, fmt.Errorf("recall places: %d bytes for %d sessions", len(places), len(some))
+		if len(found) != len(some)*placeSize {
+			return all, fmt.Errorf("recall places: %d bytes for %d sessions", len(found), len(some))
 		}
 		for i, s := range some {
-			var known *line.Ticket
-			if place := []byte(places[i*placeSize : (i+1)*placeSize]); !bytes.Equal(place, unknownPlace) {
-				known = &line.Ticket{Epoch: k.Epoch, Sequence: binary.BigEndian.Uint64(place), Index: binary.BigEndian.Uint32(place[8:]), Session: s}
+			if place := []byte(found[i*placeSize : (i+1)*placeSize]); !bytes.Equal(place, unknownPlace) {
+				out[i] = &line.Ticket{Epoch: k.Epoch, Sequence: binary.BigEndian.Uint64(place), Index: binary.BigEndian.Uint32(place[8:]), Session: s}
 			}
-			out = append(out, known)
 		}
+		out = out[len(some):]
 	}
-	return out, nil
+	return all, nil
 }
 
 // Remember stores places of one lane. Of the places that a session has, the lowest counts; each takes room, so
 // Recall first what may be known already.
 func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket) error {
-	for some := range slices.Chunk(inBuckets(tickets), rememberedAtOnce) {
-		if err := c.remember.Run(ctx, c.c, []string{buckets(k)}, byBucket(some)).Err(); err != nil {
+	for some := range slices.Chunk(byTail(tickets), rememberedAtOnce) {
+		long, err := c.remember.Run(ctx, c.c, []string{places(k)}, longTail, packed(some)).Text()
+		if err != nil {
 			return unavailable("remember places", err)
+		}
+		for tail := range slices.Chunk([]byte(long), 2) {
+			if err := c.settle.Run(ctx, c.c, []string{places(k)}, tail, settledAtOnce).Err(); err != nil {
+				return unavailable("settle places", err)
+			}
 		}
 	}
 	return nil
 }
 
-// inBuckets has the tickets of each bucket one after the other.
-func inBuckets(tickets []line.Ticket) []*line.Ticket {
+// byTail has the tickets of each tail one after the other.
+func byTail(tickets []line.Ticket) []*line.Ticket {
 	number := func(s sale.SessionHash) uint16 { return binary.BigEndian.Uint16(s[:]) >> 4 }
-	var next [4096]uint32 // by bucket, where its next goes
+	var next [4096]uint32 // by tail, where its next goes
 	for i := range tickets {
 		next[number(tickets[i].Session)]++
 	}
 	first := uint32(0)
-	for b, n := range next {
-		next[b] = first
+	for tail, n := range next {
+		next[tail] = first
 		first += n
 	}
 	all := make([]*line.Ticket, len(tickets))
@@ -105,16 +112,15 @@ func inBuckets(tickets []line.Ticket) []*line.Ticket {
 	return all
 }
 
-// byBucket is what the script is given of places that are in the order of their buckets.
-func byBucket(sorted []*line.Ticket) []byte {
+// packed is what the script is given of places that are in the order of their tails.
+func packed(sorted []*line.Ticket) []byte {
 	b := make([]byte, 0, len(sorted)*(entrySize+4))
 	for len(sorted) > 0 {
-		bucket := bucketOf(sorted[0].Session)
-		n := 1
-		for n < len(sorted) && bucketOf(sorted[n].Session) == bucket {
+		tail, n := tailOf(sorted[0].Session), 1
+		for n < len(sorted) && tailOf(sorted[n].Session) == tail {
 			n++
 		}
-		b = binary.BigEndian.AppendUint16(append(b, bucket[:]...), uint16(n))
+		b = binary.BigEndian.AppendUint16(append(b, tail[:]...), uint16(n))
 		for _, t := range sorted[:n] {
 			b = binary.BigEndian.AppendUint64(append(b, t.Session[:]...), t.Sequence)
 			b = binary.BigEndian.AppendUint32(b, t.Index)
@@ -130,7 +136,7 @@ const placesKept = 30 * 24 * time.Hour
 // Forget lets the places of a lane end in a while. It is for a sale that was closed; doing it again changes nothing.
 func (c *Client) Forget(ctx context.Context, k line.Key) error {
 	for first := range 256 {
-		if err := c.forget.Run(ctx, c.c, []string{buckets(k)}, first, placesKept.Milliseconds()).Err(); err != nil {
+		if err := c.forget.Run(ctx, c.c, []string{places(k)}, first, placesKept.Milliseconds()).Err(); err != nil {
 			return unavailable("let places end", err)
 		}
 	}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,9 +43,9 @@ func (r *rig) recall1(k line.Key, session sale.SessionHash) *line.Ticket {
 func TestTheLowestPlaceIsRemembered(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	places, err := r.Recall(t.Context(), general, []sale.SessionHash{fan(1), fan(2)})
-	if err != nil || places[0] != nil || places[1] != nil {
-		t.Errorf("nobody has joined: %v (%v)", places, err)
+	known, err := r.Recall(t.Context(), general, []sale.SessionHash{fan(1), fan(2)})
+	if err != nil || known[0] != nil || known[1] != nil {
+		t.Errorf("nobody has joined: %v (%v)", known, err)
 	}
 	for _, step := range []struct{ add, want line.Ticket }{
 		{place(fan(1), 300, 4), place(fan(1), 300, 4)},
@@ -60,17 +61,17 @@ func TestTheLowestPlaceIsRemembered(t *testing.T) {
 			t.Errorf("after %+v: %+v, want %+v", step.add, got, step.want)
 		}
 	}
-	if places, err = r.Recall(t.Context(), general, []sale.SessionHash{fan(2), fan(1)}); err != nil || places[0] != nil || *places[1] != place(fan(1), 255, 900) {
-		t.Errorf("recalled %v (%v)", places, err)
+	if known, err = r.Recall(t.Context(), general, []sale.SessionHash{fan(2), fan(1)}); err != nil || known[0] != nil || *known[1] != place(fan(1), 255, 900) {
+		t.Errorf("recalled %v (%v)", known, err)
 	}
-	if places, err = r.Recall(t.Context(), line.Key{EventID: "other", Epoch: epoch}, []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
-		t.Errorf("of another event: %v (%v)", places, err)
+	if known, err = r.Recall(t.Context(), line.Key{EventID: "other", Epoch: epoch}, []sale.SessionHash{fan(1)}); err != nil || known[0] != nil {
+		t.Errorf("of another event: %v (%v)", known, err)
 	}
-	if places, err = r.Recall(t.Context(), line.Key{EventID: show, Epoch: epoch + 1}, []sale.SessionHash{fan(1)}); err != nil || places[0] != nil {
-		t.Errorf("of a line made anew: %v (%v)", places, err)
+	if known, err = r.Recall(t.Context(), line.Key{EventID: show, Epoch: epoch + 1}, []sale.SessionHash{fan(1)}); err != nil || known[0] != nil {
+		t.Errorf("of a line made anew: %v (%v)", known, err)
 	}
-	if places, err = r.Recall(t.Context(), general, nil); err != nil || len(places) != 0 {
-		t.Errorf("of nobody: %v (%v)", places, err)
+	if known, err = r.Recall(t.Context(), general, nil); err != nil || len(known) != 0 {
+		t.Errorf("of nobody: %v (%v)", known, err)
 	}
 	r.remember(general)
 }
@@ -141,8 +142,8 @@ func TestOneSessionFromManyNodesHasOnePlace(t *testing.T) {
 	}
 }
 
-// TestManyOfOneBucket: a batch of more than a script takes, many in one bucket, some twice.
-func TestManyOfOneBucket(t *testing.T) {
+// TestManyOfOneTail: a batch of more than a script takes, many in one tail, some twice.
+func TestManyOfOneTail(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	var batch []line.Ticket
@@ -150,7 +151,7 @@ func TestManyOfOneBucket(t *testing.T) {
 	for i := range 3*rememberedAtOnce + 5 {
 		session := sale.SessionHash{0xab, 0xc0 | byte(i%16), byte(i >> 16), byte(i >> 8), byte(i)}
 		if i%3 == 0 {
-			session[1] = byte(i) // another bucket
+			session[1] = byte(i) // another tail
 		}
 		sessions = append(sessions, session)
 		batch = append(batch, place(session, 7, uint32(i)), place(session, 8, 0))
@@ -167,6 +168,55 @@ func TestManyOfOneBucket(t *testing.T) {
 	}
 }
 
+// TestTailsAreSettled: however much is added to a line, in whatever order, no tail stays long, the lowest place of each
+// session is found, and what was there already takes no room.
+func TestTailsAreSettled(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	const fans, rounds = 900, 12
+	session := func(i int) sale.SessionHash {
+		return sale.SessionHash{7, 0x30 | byte(i%16), byte(i >> 8), byte(i)} // all in one tail
+	}
+	want := map[sale.SessionHash]line.Ticket{}
+	size := func() (n int64) {
+		keys, err := r.db.Keys(t.Context(), "*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range keys {
+			if strings.HasPrefix(k, places(general)+"t") {
+				if long := r.db.StrLen(t.Context(), k).Val(); long > int64(longTail+2*rememberedAtOnce*entrySize) {
+					t.Errorf("a tail has %d bytes", long)
+				}
+				continue
+			}
+			n += r.db.HLen(t.Context(), k).Val()
+		}
+		return n
+	}
+	for range rounds {
+		var batch []line.Ticket
+		for _, i := range rand.Perm(fans) {
+			p := place(session(i), rand.Uint64N(1<<40), rand.Uint32N(1024))
+			if had, ok := want[p.Session]; !ok || p.Before(had) {
+				want[p.Session] = p
+			}
+			batch = append(batch, p)
+		}
+		for some := range slices.Chunk(batch, 100) {
+			r.remember(general, some...)
+		}
+		for s, w := range want {
+			if got := r.recall1(general, s); got == nil || *got != w {
+				t.Fatalf("the place of %x is %+v, want %+v", s, got, w)
+			}
+		}
+	}
+	if n := size(); n == 0 || n > fans {
+		t.Errorf("%d places are settled of %d sessions", n, fans)
+	}
+}
+
 // TestAPlaceThatLooksLikeASession: bytes that stand astride of two places, or in one, are no session.
 func TestAPlaceThatLooksLikeASession(t *testing.T) {
 	t.Parallel()
@@ -177,9 +227,9 @@ func TestAPlaceThatLooksLikeASession(t *testing.T) {
 	if got := r.recall1(general, looked); got != nil {
 		t.Errorf("found %+v", got)
 	}
-	bucket, err := r.db.Get(t.Context(), buckets(general)+"\x01\x00").Result()
-	if err != nil || !strings.Contains(bucket, string(looked[:])) {
-		t.Fatalf("the bucket %x doesn't have the bytes of %x (%v)", bucket, looked, err)
+	tail, err := r.db.Get(t.Context(), places(general)+"t\x01\x00").Result()
+	if err != nil || !strings.Contains(tail, string(looked[:])) {
+		t.Fatalf("the tail %x doesn't have the bytes of %x (%v)", tail, looked, err)
 	}
 	r.remember(general, place(looked, 77, 7))
 	if got := r.recall1(general, looked); got == nil || *got != place(looked, 77, 7) {
@@ -190,8 +240,8 @@ func TestAPlaceThatLooksLikeASession(t *testing.T) {
 func TestSpoiltPlaceIsAnError(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	bucket := bucketOf(fan(1))
-	if err := r.db.Append(t.Context(), buckets(general)+string(bucket[:]), "short").Err(); err != nil {
+	tail := tailOf(fan(1))
+	if err := r.db.Append(t.Context(), places(general)+"t"+string(tail[:]), "short").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Recall(t.Context(), general, []sale.SessionHash{fan(1)}); err == nil {
@@ -199,7 +249,8 @@ func TestSpoiltPlaceIsAnError(t *testing.T) {
 	}
 }
 
-// TestPlacesAreSmall measures what a fan costs when ten million are there: about 2441 to a bucket.
+// TestPlacesAreSmall measures what a fan costs when ten million are there: about 2441 to a tail, which moves
+// them into 16 hashes.
 func TestPlacesAreSmall(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
@@ -221,12 +272,17 @@ func TestPlacesAreSmall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bytes, stored = bytes+n, stored+r.db.StrLen(t.Context(), k).Val()/int64(entrySize)
+		bytes += n
+		if strings.HasPrefix(k, places(general)+"t") {
+			stored += r.db.StrLen(t.Context(), k).Val() / int64(entrySize)
+		} else {
+			stored += r.db.HLen(t.Context(), k).Val()
+		}
 	}
 	if stored != fans {
 		t.Errorf("%d of %d sessions are stored", stored, fans)
 	}
-	t.Logf("%d sessions in %d buckets: %d bytes, %.1f a fan", fans, len(keys), bytes, float64(bytes)/fans)
+	t.Logf("%d sessions in %d keys: %d bytes, %.1f a fan", fans, len(keys), bytes, float64(bytes)/fans)
 	if bytes > fans*limit {
 		t.Errorf("%.1f bytes a fan", float64(bytes)/fans)
 	}
@@ -236,22 +292,22 @@ func TestPlacesAreSmall(t *testing.T) {
 func TestLanesPlacesAreApart(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	// Names that begin alike, that look like an epoch or a bucket's name, and that are none.
+	// Names that begin alike, that look like an epoch or a tail's name, and that are none.
 	lanes := []string{"", "a", "ab", "a-b", "b", "0", "presale", "presale-2"}
 	want := map[string]line.Ticket{}
 	key := func(lane string) line.Key { return line.Key{EventID: show, Epoch: epoch, Lane: lane} }
 	for i, lane := range lanes {
-		places, err := r.Recall(t.Context(), key(lane), []sale.SessionHash{fan(1)})
-		if err != nil || places[0] != nil {
-			t.Errorf("nobody joined lane %q: %v (%v)", lane, places, err)
+		known, err := r.Recall(t.Context(), key(lane), []sale.SessionHash{fan(1)})
+		if err != nil || known[0] != nil {
+			t.Errorf("nobody joined lane %q: %v (%v)", lane, known, err)
 		}
 		want[lane] = place(fan(1), uint64(100-i), uint32(i)) // lower than those of all lanes before
 		r.remember(key(lane), want[lane])
 	}
 	for _, lane := range lanes {
-		places, err := r.Recall(t.Context(), key(lane), []sale.SessionHash{fan(1), fan(2)})
-		if err != nil || places[0] == nil || *places[0] != want[lane] || places[1] != nil {
-			t.Errorf("lane %q: %v, want %+v (%v)", lane, places, want[lane], err)
+		known, err := r.Recall(t.Context(), key(lane), []sale.SessionHash{fan(1), fan(2)})
+		if err != nil || known[0] == nil || *known[0] != want[lane] || known[1] != nil {
+			t.Errorf("lane %q: %v, want %+v (%v)", lane, known, want[lane], err)
 		}
 	}
 }
@@ -360,14 +416,14 @@ func TestCodesAreForgottenAfterAllSales(t *testing.T) {
 	}
 }
 
-// TestPlacesAreForgottenAfterTheSale: every bucket of a lane ends once it is told so, those of others don't, and being
+// TestPlacesAreForgottenAfterTheSale: every key of a lane ends once it is told so, those of others don't, and being
 // told again moves no end.
 func TestPlacesAreForgottenAfterTheSale(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	kept := func(k line.Key, session sale.SessionHash) time.Duration {
-		bucket := bucketOf(session)
-		return r.db.PTTL(t.Context(), buckets(k)+string(bucket[:])).Val()
+		tail := tailOf(session)
+		return r.db.PTTL(t.Context(), places(k)+"t"+string(tail[:])).Val()
 	}
 	other := line.Key{EventID: show, Epoch: epoch, Lane: "presale"}
 	sessions := []sale.SessionHash{{0, 0, 1}, {0, 255, 1}, {255, 0, 1}, {255, 255, 1}, {17, 4, 1}}
@@ -385,18 +441,18 @@ func TestPlacesAreForgottenAfterTheSale(t *testing.T) {
 	forget()
 	for _, session := range sessions {
 		if got := kept(general, session); got < placesKept-time.Hour || got > placesKept {
-			t.Errorf("the bucket of %v is kept for %v", session, got)
+			t.Errorf("the tail of %v is kept for %v", session, got)
 		}
 		if got := kept(other, session); got != -1 {
-			t.Errorf("the bucket of %v in another lane is kept for %v", session, got)
+			t.Errorf("the tail of %v in another lane is kept for %v", session, got)
 		}
 	}
-	first := bucketOf(sessions[0])
-	if err := r.db.PExpire(t.Context(), buckets(general)+string(first[:]), time.Hour).Err(); err != nil {
+	first := tailOf(sessions[0])
+	if err := r.db.PExpire(t.Context(), places(general)+"t"+string(first[:]), time.Hour).Err(); err != nil {
 		t.Fatal(err)
 	}
 	forget()
 	if got := kept(general, sessions[0]); got <= 0 || got > time.Hour {
-		t.Errorf("being told again keeps a bucket for %v", got)
+		t.Errorf("being told again keeps a tail for %v", got)
 	}
 }

@@ -23,9 +23,10 @@ var lua embed.FS
 
 // Client is a connection to one Redis or to a cluster. Safe for concurrent use.
 type Client struct {
-	c redis.UniversalClient
+	c   redis.UniversalClient
+	now func() time.Time // for what is told of times; when a hold ends is decided by Redis alone
 
-	hold, release, bind, sell, unsell, recall, remember, forget, redeem *redis.Script
+	hold, extend, release, bind, sell, unsell, recall, remember, settle, forget, redeem *redis.Script
 }
 
 // dials is how often one try of a command dials: a command is tried four times by itself, and whoever waits
@@ -46,7 +47,7 @@ func Open(redisURL string) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("open redis: the URL is not one (it is not shown, since it may hold a password)")
 	}
-	c := &Client{}
+	c := &Client{now: time.Now}
 	switch q := u.Query(); {
 	case q.Has("master_name"):
 		opt, err := redis.ParseFailoverURL(redisURL)
@@ -71,7 +72,7 @@ func Open(redisURL string) (*Client, error) {
 		c.c = redis.NewClient(opt)
 	}
 	for name, s := range map[string]**redis.Script{
-		"hold": &c.hold, "release": &c.release, "bind": &c.bind, "sell": &c.sell, "unsell": &c.unsell, "recall": &c.recall, "remember": &c.remember, "forget": &c.forget, "redeem": &c.redeem,
+		"hold": &c.hold, "extend": &c.extend, "release": &c.release, "bind": &c.bind, "sell": &c.sell, "unsell": &c.unsell, "recall": &c.recall, "remember": &c.remember, "settle": &c.settle, "forget": &c.forget, "redeem": &c.redeem,
 	} {
 		src, err := lua.ReadFile("lua/" + name + ".lua")
 		if err != nil {

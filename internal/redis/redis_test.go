@@ -56,7 +56,7 @@ func TestSeatKeysReadsEverySeatOfOneEvent(t *testing.T) {
 	odd := []string{"A*1", "A?2", "[A-3]", `A\4`, "A:seat:5", "{A}6"}
 	held := r.take(fan(1), long, odd...)
 	order := uuid.New()
-	if err := r.MarkSold(t.Context(), show, uuid.New(), order, seats(0, 3000)); err != nil {
+	if err := r.MarkSold(t.Context(), show, fan(1), uuid.New(), order, seats(0, 3000)); err != nil {
 		t.Fatal(err)
 	}
 	for i, other := range []string{"sho", "show2", "s*", "sh?w", "[s]how", "*"} {
@@ -114,8 +114,8 @@ func TestAbsentRedisIsUnavailable(t *testing.T) {
 			"Release":    func(ctx context.Context) error { return c.Release(ctx, h, "") },
 			"ReleaseFor": func(ctx context.Context) error { return c.ReleaseFor(ctx, show, h.ID, uuid.New()) },
 			"Bind":       func(ctx context.Context) error { return c.Bind(ctx, h, uuid.New(), [32]byte{}, long, "") },
-			"MarkSold":   func(ctx context.Context) error { return c.MarkSold(ctx, show, h.ID, uuid.New(), h.Seats) },
-			"MarkVoided": func(ctx context.Context) error { return c.MarkVoided(ctx, show, uuid.New(), h.Seats) },
+			"MarkSold":   func(ctx context.Context) error { return c.MarkSold(ctx, show, fan(1), h.ID, uuid.New(), h.Seats) },
+			"MarkVoided": func(ctx context.Context) error { return c.MarkVoided(ctx, show, fan(1), uuid.New(), h.Seats) },
 			"HeldByOthers": func(ctx context.Context) error {
 				_, err := c.HeldByOthers(ctx, []sale.Claim{{EventID: show, Seats: h.Seats}})
 				return err
@@ -182,18 +182,28 @@ type recorder struct {
 
 func (r *recorder) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (r *recorder) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error { return next(ctx, cmds) }
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			r.see(cmd)
+		}
+		return next(ctx, cmds)
+	}
 }
 func (r *recorder) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if args := cmd.Args(); args[0] == "evalsha" {
-			var keys []string
-			for _, k := range args[3 : 3+args[2].(int)] {
-				keys = append(keys, k.(string))
-			}
-			r.keys = append(r.keys, keys)
-		}
+		r.see(cmd)
 		return next(ctx, cmd)
+	}
+}
+
+// see keeps the keys of a script's run.
+func (r *recorder) see(cmd redis.Cmder) {
+	if args := cmd.Args(); args[0] == "evalsha" {
+		var keys []string
+		for _, k := range args[3 : 3+args[2].(int)] {
+			keys = append(keys, k.(string))
+		}
+		r.keys = append(r.keys, keys)
 	}
 }
 
@@ -208,7 +218,7 @@ func TestKeysOfAScriptShareASlot(t *testing.T) {
 	remembered := r.Remember(t.Context(), general, []line.Ticket{place(fan(1), 1, 1), place(fan(2), 1, 2), place(fan(3), 1, 3)})
 	_, recalled := r.Recall(t.Context(), general, []sale.SessionHash{fan(1), fan(2), fan(3)})
 	for _, err := range []error{
-		recalled, r.MarkSold(t.Context(), show, h.ID, order, h.Seats), r.MarkVoided(t.Context(), show, order, h.Seats), remembered,
+		recalled, r.MarkSold(t.Context(), show, fan(1), h.ID, order, h.Seats), r.MarkVoided(t.Context(), show, fan(1), order, h.Seats), remembered,
 		r.Release(t.Context(), r.take(fan(2), long, "A-1"), ""),
 	} {
 		if err != nil {

@@ -43,7 +43,7 @@ func TestTakeIsFoundAsItWasTaken(t *testing.T) {
 	if d := found.ExpiresAt.Sub(h.ExpiresAt).Abs(); d > time.Second {
 		t.Errorf("expires at %s, %s off", found.ExpiresAt, d)
 	}
-	found.ExpiresAt = h.ExpiresAt
+	found.ExpiresAt, found.Left = h.ExpiresAt, h.Left
 	if found.ID != h.ID || found.Fence != h.Fence || found.Session != h.Session || !slices.Equal(found.Seats, h.Seats) || found.EventID != show || found.Order != "" {
 		t.Errorf("found %+v, took %+v", found, h)
 	}
@@ -59,7 +59,7 @@ func TestTakeIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	r.take(fan(1), long, "A-2")
-	if err := r.MarkSold(t.Context(), show, uuid.New(), uuid.New(), []string{"A-4"}); err != nil {
+	if err := r.MarkSold(t.Context(), show, fan(1), uuid.New(), uuid.New(), []string{"A-4"}); err != nil {
 		t.Fatal(err)
 	}
 	before := r.everything()

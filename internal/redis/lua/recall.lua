@@ -1,10 +1,10 @@
 -- recall answers with the lowest places that sessions have in a line.
--- KEYS: 1 what the names of the line's buckets begin with. It names no key itself, and has their slot
--- ARGV: 1 two bytes of a bucket's name and 16 of a session, for each session
+-- KEYS: 1 what the names of the line's keys begin with. It names no key itself, and has their slot
+-- ARGV: 1 two bytes of a tail's name and 16 of a session, for each session
 -- Returns the places, 12 bytes each, in order: 8 of sequence and 4 of index, big-endian, so that the lower place has
 -- the lower bytes; 12 bytes of 255 where none is known
 local sub, byte, find, call = string.sub, string.byte, string.find, redis.call
-local line, asked = KEYS[1], ARGV[1]
+local tails, hashes, asked = KEYS[1] .. 't', KEYS[1] .. 'h', ARGV[1]
 
 -- Bytes are compared one by one: Lua's < on strings goes by the server's locale (LC_COLLATE).
 local function before(a, b)
@@ -18,25 +18,23 @@ local function before(a, b)
 end
 
 local unknown = string.rep('\255', 12)
-local lowest, name, bucket = {}, nil, nil
+local lowest = {}
 for at = 1, #asked, 18 do
-  if name ~= sub(asked, at, at + 1) then
-    name = sub(asked, at, at + 1)
-    bucket = call('GET', line .. name) or ''
-    if #bucket % 28 ~= 0 then
-      return redis.error_reply('a bucket of places has ' .. #bucket .. ' bytes')
-    end
+  local tail = call('GET', tails .. sub(asked, at, at + 1)) or ''
+  if #tail % 28 ~= 0 then
+    return redis.error_reply('a tail of places has ' .. #tail .. ' bytes')
   end
-  local session, place = sub(asked, at + 2, at + 17), unknown
-  local found = find(bucket, session, 1, true)
+  local session = sub(asked, at + 2, at + 17)
+  local place = call('HGET', hashes .. sub(session, 1, 2), sub(session, 3, 16)) or unknown
+  local found = find(tail, session, 1, true)
   while found do
     if found % 28 == 1 then
-      local known = sub(bucket, found + 16, found + 27)
+      local known = sub(tail, found + 16, found + 27)
       if before(known, place) then
         place = known
       end
     end
-    found = find(bucket, session, found + 1, true)
+    found = find(tail, session, found + 1, true)
   end
   lowest[#lowest + 1] = place
 end

@@ -1,15 +1,17 @@
--- remember stores the places of sessions in a line. One that has a place already has two then: the lowest counts.
--- KEYS: 1 what the names of the line's buckets begin with. It names no key itself, and has their slot
--- ARGV: 1 for each bucket two bytes of its name, two of how many places go there (big-endian), and the places,
---       28 bytes each: 16 of session, 8 of sequence and 4 of index, big-endian
--- Returns 0
+-- remember adds places of sessions to a line. One that has a place already has two then: the lowest counts.
+-- KEYS: 1 what the names of the line's keys begin with. It names no key itself, and has their slot
+-- ARGV: 1 how long a tail may become, in bytes, 2 for each tail two bytes of its name, two of how many places go there
+--       (big-endian), and the places, 28 bytes each: 16 of session, 8 of sequence and 4 of index, big-endian
+-- Returns the two bytes of each tail that is longer now, one after the other
 local sub, byte, call = string.sub, string.byte, redis.call
-local line, places = KEYS[1], ARGV[1]
-local at = 1
+local tails, limit, places = KEYS[1] .. 't', tonumber(ARGV[1]), ARGV[2]
+local long, at = {}, 1
 while at <= #places do
-  local high, low = byte(places, at + 2, at + 3)
+  local name, high, low = sub(places, at, at + 1), byte(places, at + 2, at + 3)
   local last = at + 3 + 28 * (256 * high + low)
-  call('APPEND', line .. sub(places, at, at + 1), sub(places, at + 4, last))
+  if call('APPEND', tails .. name, sub(places, at + 4, last)) > limit then
+    long[#long + 1] = name
+  end
   at = last + 1
 end
-return 0
+return table.concat(long)
