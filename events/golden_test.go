@@ -20,6 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew: only for a
 var (
 	order   = uuid.MustParse("0b1e7a52-4f5c-5d3e-8a61-3f0a9d2c7e10")
 	attempt = uuid.MustParse("6c2f8b63-5a6d-5e4f-9b72-4a1bae3d8f21")
+	refund  = uuid.MustParse("8e41ad85-7c8f-4a61-bd94-6c3cc05fa143")
 	hold    = uuid.MustParse("7d309c74-6b7e-4f50-ac83-5b2cbf4e9032")
 	at      = time.Date(2026, 3, 14, 18, 30, 0, 123456789, time.UTC)
 	session = sale.SessionHash{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff}
@@ -61,6 +62,21 @@ func goldens() []golden {
 			V: 1, Outcome: events.OrderRejected, OrderID: order, EventID: "gala-2026", HoldID: hold, Seats: seats,
 			AttemptID: attempt, IntentID: "pi_1", Amount: 12_500, Currency: "eur", Reason: "seats_taken", At: at,
 		}),
+		message("payment_refund_requested.json", events.Payment{
+			V: 1, Outcome: events.PaymentRefundRequested, AttemptID: attempt, OrderID: order, EventID: "gala-2026", HoldID: hold,
+			Seats: seats, IntentID: "pi_1", Amount: 12_500, Currency: "eur", RefundID: refund, At: at,
+		}),
+		message("payment_disputed.json", events.Payment{
+			V: 1, Outcome: events.PaymentDisputed, AttemptID: attempt, OrderID: order, EventID: "gala-2026", HoldID: hold,
+			Seats: seats, IntentID: "pi_1", Amount: 12_500, Currency: "eur", Reason: "fraudulent", DisputeID: "du_1", At: at,
+		}),
+		message("order_refunded.json", events.Order{
+			V: 1, Outcome: events.OrderRefunded, OrderID: order, EventID: "gala-2026", Session: session, HoldID: hold, Seats: seats,
+			AttemptID: attempt, IntentID: "pi_1", Amount: 12_500, Currency: "eur", KeepSeats: true, At: at,
+		}),
+		message("stripe_event_dispute.json", events.StripeEvent{
+			V: 1, ID: "evt_3", Type: events.WebhookDisputeOpened, Created: at.Truncate(time.Second), IntentID: "pi_1", ObjectID: "du_1",
+		}),
 		message("stripe_event.json", events.StripeEvent{
 			V: 1, ID: "evt_1", Type: "payment_intent.succeeded", Created: at.Truncate(time.Second), IntentID: "pi_1", AttemptID: attempt.String(),
 		}),
@@ -101,6 +117,9 @@ func goldens() []golden {
 			V: 1, EventID: "gala-2026", Outcome: events.TurnClaimed, Lane: "presale", Fans: []events.Turn{{Arrival: 7, Session: session}}, At: at, Until: at.Add(time.Hour),
 		}),
 		message("turn_left.json", events.TurnReport{V: 1, EventID: "gala-2026", Outcome: events.TurnLeft, Fans: []events.Turn{{Arrival: 7, Session: session}}, At: at}),
+		message("seats_notice.json", events.SeatsNotice{V: 1, EventID: "gala-2026", Node: "k3x9", Holds: []events.HoldNotice{
+			{HoldID: hold, Seats: seats, LeftMS: 299_980}, {HoldID: order, Seats: []string{"B-1-1"}},
+		}}),
 		message("order_session.json", events.Order{
 			V: 1, Outcome: events.OrderConfirmed, OrderID: order, EventID: "gala-2026", Session: session, HoldID: hold, Seats: seats,
 			AttemptID: attempt, IntentID: "pi_1", Amount: 12_500, Currency: "eur", At: at,

@@ -32,11 +32,17 @@ type CheckoutRequested struct {
 type PaymentOutcome string
 
 const (
-	PaymentAuthorized     PaymentOutcome = "authorized"
-	PaymentDeclined       PaymentOutcome = "declined"
-	PaymentActionRequired PaymentOutcome = "action_required"
-	PaymentCanceled       PaymentOutcome = "canceled"
-	PaymentCaptured       PaymentOutcome = "captured"
+	PaymentAuthorized      PaymentOutcome = "authorized"
+	PaymentDeclined        PaymentOutcome = "declined"
+	PaymentActionRequired  PaymentOutcome = "action_required"
+	PaymentCanceled        PaymentOutcome = "canceled"
+	PaymentCaptured        PaymentOutcome = "captured"
+	PaymentRefundRequested PaymentOutcome = "refund_requested" // the command to pay an order back
+	PaymentRefunded        PaymentOutcome = "refunded"
+	PaymentRefundFailed    PaymentOutcome = "refund_failed"
+	PaymentDisputed        PaymentOutcome = "disputed"
+	PaymentDisputeWon      PaymentOutcome = "dispute_won"
+	PaymentChargedBack     PaymentOutcome = "charged_back"
 )
 
 // Payment tells what became of a payment attempt.
@@ -52,6 +58,8 @@ type Payment struct {
 	Amount    int64          `json:"amount"`
 	Currency  string         `json:"currency"`
 	Reason    string         `json:"reason,omitempty"`
+	RefundID  uuid.UUID      `json:"refund_id,omitzero"`   // of the outcomes of refunds
+	DisputeID string         `json:"dispute_id,omitempty"` // Stripe's, of the outcomes of disputes
 	At        time.Time      `json:"at"`
 }
 
@@ -62,6 +70,7 @@ const (
 	OrderConfirmed OrderOutcome = "confirmed"
 	OrderRejected  OrderOutcome = "rejected"
 	OrderVoided    OrderOutcome = "voided"
+	OrderRefunded  OrderOutcome = "refunded"
 )
 
 // Order tells what became of an order, with what its readers need to act without asking Postgres.
@@ -78,7 +87,13 @@ type Order struct {
 	Amount    int64            `json:"amount"`
 	Currency  string           `json:"currency"`
 	Reason    string           `json:"reason,omitempty"`
+	KeepSeats bool             `json:"keep_seats,omitempty"` // refunded, and the seats stay sold
 	At        time.Time        `json:"at"`
+}
+
+// Frees says that the seats of an order that was confirmed are on sale again.
+func (o Order) Frees() bool {
+	return o.Outcome == OrderVoided || o.Outcome == OrderRefunded && !o.KeepSeats
 }
 
 // StripeEvent is a webhook event whose signature was verified at the door. It names what changed; the worker
@@ -90,6 +105,7 @@ type StripeEvent struct {
 	Created   time.Time `json:"created"`
 	IntentID  string    `json:"intent_id,omitempty"`
 	AttemptID string    `json:"attempt_id,omitempty"` // from the intent's metadata
+	ObjectID  string    `json:"object_id,omitempty"`  // the refund or dispute that it is about
 }
 
 // DeadLetter is a message that no retry will mend, kept until an operator decides.

@@ -24,6 +24,7 @@ func TestSubjects(t *testing.T) {
 		events.PaymentsOf(events.PaymentCaptured):                   "payment.*.captured",
 		events.OrderSubject("gala", events.OrderVoided):             "order.gala.voided",
 		events.StripeSubject("payment_intent.succeeded"):            "stripe.payment_intent.succeeded",
+		events.NoticeSubject("gala"):                                "notices.gala.seats",
 		events.DeadSubject(events.Checkouts):                        "dead.CHECKOUTS",
 		events.DeadSubject(events.Line("gala")):                     "dead.LINE_gala",
 	} {
@@ -53,10 +54,11 @@ func subjects(event string) []string {
 	for _, o := range []events.TurnOutcome{events.TurnClaimed, events.TurnLeft} {
 		all = append(all, events.TurnSubject(event, o))
 	}
-	for _, o := range []events.PaymentOutcome{events.PaymentAuthorized, events.PaymentDeclined, events.PaymentActionRequired, events.PaymentCanceled, events.PaymentCaptured} {
+	for _, o := range []events.PaymentOutcome{events.PaymentAuthorized, events.PaymentDeclined, events.PaymentActionRequired, events.PaymentCanceled, events.PaymentCaptured,
+		events.PaymentRefundRequested, events.PaymentRefunded, events.PaymentRefundFailed, events.PaymentDisputed, events.PaymentDisputeWon, events.PaymentChargedBack} {
 		all = append(all, events.PaymentSubject(event, o))
 	}
-	for _, o := range []events.OrderOutcome{events.OrderConfirmed, events.OrderRejected, events.OrderVoided} {
+	for _, o := range []events.OrderOutcome{events.OrderConfirmed, events.OrderRejected, events.OrderVoided, events.OrderRefunded} {
 		all = append(all, events.OrderSubject(event, o))
 	}
 	return all

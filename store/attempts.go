@@ -128,21 +128,59 @@ func (r begunRow) attempt() sale.Attempt {
 		Amount: r.Amount, Currency: r.Currency, PaymentMethod: r.PaymentMethod, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
 }
 
+// attemptColumns reads attempts for collectAttempts; a condition follows.
+const attemptColumns = `
+	SELECT o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
+		a.amount, a.currency, a.payment_method, a.created_at, a.updated_at
+	FROM payment_attempts a JOIN orders o USING (order_id) `
+
+func collectAttempts(rows pgx.Rows) ([]sale.Attempt, error) {
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[begunRow])
+	attempts := make([]sale.Attempt, len(all))
+	for i, row := range all {
+		attempts[i] = row.attempt()
+	}
+	return attempts, classify(err)
+}
+
+// AttemptOf returns the attempt that an intent belongs to; one without an ID where no attempt of ours does.
+func (s *Store) AttemptOf(ctx context.Context, intentID string) (sale.Attempt, error) {
+	rows, err := s.pool.Query(ctx, attemptColumns+`WHERE a.intent_id = $1`, intentID)
+	if err != nil {
+		return sale.Attempt{}, classify(err)
+	}
+	all, err := collectAttempts(rows)
+	if err != nil || len(all) == 0 {
+		return sale.Attempt{}, err
+	}
+	return all[0], nil
+}
+
+// StaleAttempts returns up to limit attempts, oldest first, that were begun longer ago than their event's payment
+// window and the grace on top, and of which it is still not known whether they are paid.
+func (s *Store) StaleAttempts(ctx context.Context, grace time.Duration, limit int) ([]sale.Attempt, error) {
+	rows, err := s.pool.Query(ctx, attemptColumns+`JOIN events e USING (event_id)
+		WHERE a.state IN ('started', 'action_required') AND a.created_at < $1::timestamptz - e.payment_window_ms * interval '1 millisecond'
+		ORDER BY a.created_at LIMIT $2`, s.now().Add(-grace), limit)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return collectAttempts(rows)
+}
+
 // Attempts returns payment attempts as they are now, in the order of their ids; one that is unknown has no ID.
 func (s *Store) Attempts(ctx context.Context, ids []uuid.UUID) ([]sale.Attempt, error) {
-	rows, err := s.pool.Query(ctx, `SELECT o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
-			a.amount, a.currency, a.payment_method, a.created_at, a.updated_at
-		FROM payment_attempts a JOIN orders o USING (order_id) WHERE a.attempt_id = ANY ($1::uuid[])`, ids)
+	rows, err := s.pool.Query(ctx, attemptColumns+`WHERE a.attempt_id = ANY ($1::uuid[])`, ids)
 	if err != nil {
 		return nil, classify(err)
 	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[begunRow])
+	all, err := collectAttempts(rows)
 	if err != nil {
-		return nil, classify(err)
+		return nil, err
 	}
 	found := make(map[uuid.UUID]sale.Attempt, len(all))
-	for _, row := range all {
-		found[row.AttemptID] = row.attempt()
+	for _, a := range all {
+		found[a.ID] = a
 	}
 	attempts := make([]sale.Attempt, len(ids))
 	for i, id := range ids {
@@ -190,6 +228,14 @@ func (s *Store) MarkCanceled(ctx context.Context, all []sale.Settlement) error {
 	})
 }
 
+// MarkAbandoned ends attempts that Stripe has never heard of, from Started: their orders have failed.
+func (s *Store) MarkAbandoned(ctx context.Context, all []sale.Settlement) error {
+	return s.settle(ctx, all, transition{
+		to: sale.Canceled, from: []sale.AttemptState{sale.Started},
+		order: sale.PaymentFailed, orderFrom: []sale.OrderStatus{sale.Processing}, outcome: events.PaymentCanceled,
+	})
+}
+
 // transition is a guarded move of attempts, and of their orders where order is set.
 type transition struct {
 	to        sale.AttemptState
@@ -219,7 +265,12 @@ func (s *Store) settle(ctx context.Context, all []sale.Settlement, t transition)
 			IntentID: x.IntentID, Amount: x.Attempt.Amount, Currency: x.Attempt.Currency, Reason: x.Reason, At: now.UTC(),
 		}))
 	}
+	heard := make([]sale.Webhook, len(all))
+	for i, x := range all {
+		heard[i] = x.Because
+	}
 	return s.atomically(ctx, func(b *pgx.Batch) {
+		queueWebhooks(b, heard, now)
 		// Orders first and in one order: whoever moves an order or its attempts holds the order's row.
 		b.Queue(`SELECT 1 FROM orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR NO KEY UPDATE`, orders)
 		b.Queue(settleAttempts, attempts, intents, secrets, reasons, subjects, ids, payloads, t.to, names(t.from), events.Payments, now,

@@ -21,7 +21,7 @@ func (s *Store) Books(ctx context.Context) (sale.Books, error) {
 				return err
 			}
 		}
-		for _, read := range []func(context.Context, pgx.Tx) error{b.readOrders, b.readAttempts, b.readSold, b.readRest} {
+		for _, read := range []func(context.Context, pgx.Tx) error{b.readOrders, b.readAttempts, b.readRefunds, b.readSold, b.readRest} {
 			if err := read(ctx, tx); err != nil {
 				return err
 			}
@@ -55,6 +55,14 @@ func (b *books) readAttempts(ctx context.Context, tx pgx.Tx) error {
 		b.Attempts[a.ID] = a
 		return nil
 	})
+	return err
+}
+
+func (b *books) readRefunds(ctx context.Context, tx pgx.Tx) (err error) {
+	if b.Refunds, err = readRefunds(ctx, tx, `ORDER BY r.refund_id`); err != nil {
+		return err
+	}
+	b.Disputes, err = readDisputes(ctx, tx, `ORDER BY d.dispute_id`)
 	return err
 }
 

@@ -23,9 +23,9 @@ func (s *Store) CreateEvent(ctx context.Context, e sale.Event, seats []sale.Seat
 			opens = &e.OpensAt
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO events (event_id, name, currency, rate, opens_at, seats, max_seats_per_hold, hold_ttl_ms, payment_window_ms,
-				draw_secret, beacon, shoppers)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, e.ID, e.Name, e.Currency, e.Rate, opens, len(seats),
-			e.Rules.MaxSeatsPerHold, e.Rules.HoldTTL.Milliseconds(), e.Rules.PaymentWindow.Milliseconds(), secret[:], e.Beacon, e.Cap)
+				draw_secret, beacon, shoppers, max_seats_per_sale)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, e.ID, e.Name, e.Currency, e.Rate, opens, len(seats),
+			e.Rules.MaxSeatsPerHold, e.Rules.HoldTTL.Milliseconds(), e.Rules.PaymentWindow.Milliseconds(), secret[:], e.Beacon, e.Cap, e.Rules.MaxSeatsPerSale)
 		if constraint(err) == "events_pkey" {
 			return sale.Errorf(sale.Conflict, "event_exists", "there is an event %s already", e.ID)
 		}
@@ -43,7 +43,7 @@ func (s *Store) CreateEvent(ctx context.Context, e sale.Event, seats []sale.Seat
 }
 
 const selectEvents = `SELECT e.event_id, e.name, e.currency, e.state, e.rate, coalesce(e.opens_at, 'epoch'),
-	e.max_seats_per_hold, e.hold_ttl_ms, e.payment_window_ms, e.seats, e.beacon, e.shoppers
+	e.max_seats_per_hold, e.hold_ttl_ms, e.payment_window_ms, e.seats, e.beacon, e.shoppers, e.max_seats_per_sale
 	FROM events e`
 
 // Events lists all events, newest first.
@@ -72,7 +72,7 @@ func (s *Store) Event(ctx context.Context, eventID string) (sale.Event, error) {
 func scanEvent(row pgx.CollectableRow) (sale.Event, error) {
 	var e sale.Event
 	var holdMS, payMS int64
-	err := row.Scan(&e.ID, &e.Name, &e.Currency, &e.State, &e.Rate, &e.OpensAt, &e.Rules.MaxSeatsPerHold, &holdMS, &payMS, &e.Seats, &e.Beacon, &e.Cap)
+	err := row.Scan(&e.ID, &e.Name, &e.Currency, &e.State, &e.Rate, &e.OpensAt, &e.Rules.MaxSeatsPerHold, &holdMS, &payMS, &e.Seats, &e.Beacon, &e.Cap, &e.Rules.MaxSeatsPerSale)
 	if e.OpensAt.Unix() == 0 {
 		e.OpensAt = time.Time{}
 	}

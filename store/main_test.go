@@ -99,7 +99,7 @@ var secret = draw.Secret{1, 2, 3}
 
 func event(id string) sale.Event {
 	return sale.Event{ID: id, Name: "A show", Currency: "eur", Rate: 12.5, Rules: sale.Rules{
-		MaxSeatsPerHold: 6, HoldTTL: 2 * time.Minute, PaymentWindow: 10 * time.Minute,
+		MaxSeatsPerHold: 6, MaxSeatsPerSale: 12, HoldTTL: 2 * time.Minute, PaymentWindow: 10 * time.Minute,
 	}}
 }
 

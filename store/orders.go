@@ -19,16 +19,19 @@ import (
 // the order of the payments; an order that is unknown is sale.NotFound for the caller to sort out alone.
 func (s *Store) CommitOrders(ctx context.Context, all []events.Payment, blocked [][]string) ([]sale.Committed, error) {
 	var results []sale.Committed
+	look := false // a seat that was held until now is hardly ever sold: only when one proves to be are all looked up
 	err := s.transact(ctx, func(tx pgx.Tx) error {
 		c := commit{all: all, blocked: blocked, now: s.now(), results: make([]sale.Committed, len(all))}
-		if err := c.read(ctx, tx); err != nil {
+		if err := c.read(ctx, tx, look); err != nil {
 			return err
 		}
 		if err := c.decide(); err != nil {
 			return err
 		}
 		results = c.results
-		return c.write(ctx, tx)
+		err := c.write(ctx, tx)
+		look = look || errors.Is(err, errRace)
+		return err
 	})
 	return results, err
 }
@@ -70,8 +73,8 @@ type lockedOrder struct {
 }
 
 // read locks the orders' rows in sorted order, so that two committers with the same orders can't deadlock, and
-// reads which of the wanted seats are sold.
-func (c *commit) read(ctx context.Context, tx pgx.Tx) error {
+// where it is to look reads which of the wanted seats are sold.
+func (c *commit) read(ctx context.Context, tx pgx.Tx, look bool) error {
 	ids, attempts := make([]uuid.UUID, len(c.all)), make([]uuid.UUID, len(c.all))
 	for i, p := range c.all {
 		ids[i], attempts[i] = p.OrderID, p.AttemptID
@@ -98,12 +101,15 @@ func (c *commit) read(ctx context.Context, tx pgx.Tx) error {
 		})
 		return err
 	})
+	c.taken = map[seatKey]bool{}
+	if !look {
+		return tx.SendBatch(ctx, b).Close()
+	}
 	// OFFSET 0 keeps the planner from turning the look-ups into a scan of all that is sold.
 	b.Queue(`
 		SELECT o.event_id, w.seat_id FROM orders o CROSS JOIN LATERAL unnest(o.seats) AS w(seat_id)
 		CROSS JOIN LATERAL (SELECT FROM sold_seats s WHERE s.event_id = o.event_id AND s.seat_id = w.seat_id OFFSET 0) s
 		WHERE o.order_id = ANY ($1::uuid[])`, ids).Query(func(rows pgx.Rows) error {
-		c.taken = map[seatKey]bool{}
 		var k seatKey
 		_, err := pgx.ForEachRow(rows, []any{&k.event, &k.seat}, func() error {
 			c.taken[k] = true
@@ -161,14 +167,11 @@ func (c *commit) reject(i int, o lockedOrder, p events.Payment, reason string) {
 }
 
 func (c *commit) tell(outcome events.OrderOutcome, o lockedOrder, p events.Payment, reason string) {
-	c.told = append(c.told, events.Order{
-		V: events.Version, Outcome: outcome, OrderID: o.OrderID, EventID: o.EventID, Session: sale.SessionHash(o.Session), HoldID: o.HoldID, Seats: o.Seats,
-		AttemptID: p.AttemptID, IntentID: p.IntentID, Amount: o.Amount, Currency: o.Currency, Reason: reason, At: c.now.UTC(),
-	})
+	c.told = append(c.told, o.told(outcome, p.AttemptID, p.IntentID, reason, c.now))
 }
 
-// write stores the decisions. A seat that another committer sold since read breaks the count, and the
-// whole transaction is run again with that knowledge.
+// write stores the decisions. A seat that is sold already, which read did not look for or another committer did
+// since, breaks the count, and the whole transaction is run again with that knowledge.
 func (c *commit) write(ctx context.Context, tx pgx.Tx) error {
 	if len(c.told) == 0 {
 		return nil
@@ -203,42 +206,99 @@ func queueOrders(b *pgx.Batch, told []events.Order) {
 }
 
 // VoidOrder takes back a confirmed order whose money can't be had: the attempt is canceled, the seats go back
-// on sale, and ORDERS is told. false: the order had moved on, or its money was taken after all.
-func (s *Store) VoidOrder(ctx context.Context, o events.Order, reason string) (bool, error) {
+// on sale, and ORDERS and PAYMENTS are told. Of o, the ids of the order, its attempt and its intent count. false:
+// the order had moved on, or its money was taken after all.
+func (s *Store) VoidOrder(ctx context.Context, o events.Order, reason string, heard sale.Webhook) (bool, error) {
 	voided := false
 	err := s.transact(ctx, func(tx pgx.Tx) error {
 		voided = false
+		now := s.now()
+		if err := recordWebhook(ctx, tx, heard, now); err != nil {
+			return err
+		}
 		// First the row's lock: a capture that is being recorded holds it, and is seen by the next statement.
-		if _, err := tx.Exec(ctx, `SELECT 1 FROM orders WHERE order_id = $1 FOR NO KEY UPDATE`, o.OrderID); err != nil {
+		row, err := lockOrder(ctx, tx, o.OrderID)
+		if err != nil || row.OrderID != o.OrderID {
 			return err
 		}
 		tag, err := tx.Exec(ctx, `UPDATE orders o SET status = 'voided', reason = $2, updated_at = $3
-			WHERE order_id = $1 AND status = 'confirmed'
-			AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'captured')`, o.OrderID, reason, s.now())
+			WHERE order_id = $1 AND status = 'confirmed' AND NOT EXISTS (
+				SELECT 1 FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state IN ('captured', 'disputed', 'charged_back', 'refunded'))`,
+			o.OrderID, reason, now)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
 		voided = true
-		if _, err = tx.Exec(ctx, `UPDATE payment_attempts SET state = 'canceled', reason = $2, updated_at = $3
-			WHERE attempt_id = $1 AND state = 'authorized'`, o.AttemptID, reason, s.now()); err != nil {
-			return err
-		}
-		if _, err = tx.Exec(ctx, `DELETE FROM sold_seats s USING orders o
-			WHERE o.order_id = $1 AND s.event_id = o.event_id AND s.seat_id = ANY (o.seats) AND s.order_id = o.order_id`, o.OrderID); err != nil {
-			return err
-		}
-		o.Outcome, o.Reason, o.At = events.OrderVoided, reason, s.now().UTC()
 		b := &pgx.Batch{}
-		queueOrders(b, []events.Order{o})
+		tag, err = tx.Exec(ctx, `UPDATE payment_attempts SET state = 'canceled', reason = $2, updated_at = $3
+			WHERE attempt_id = $1 AND state = 'authorized'`, o.AttemptID, reason, now)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() > 0 {
+			queuePayments(b, row.payment(events.PaymentCanceled, o.AttemptID, o.IntentID, reason, now))
+		}
+		b.Queue(freeSeats, o.OrderID)
+		queueOrders(b, []events.Order{row.told(events.OrderVoided, o.AttemptID, o.IntentID, reason, now)})
 		return tx.SendBatch(ctx, b).Close()
 	})
 	return voided, err
 }
 
+// freeSeats puts an order's seats back on sale.
+const freeSeats = `DELETE FROM sold_seats s USING orders o
+	WHERE o.order_id = $1 AND s.event_id = o.event_id AND s.seat_id = ANY (o.seats) AND s.order_id = o.order_id`
+
+// lockOrder locks one order's row and reads it; one without an id where there is none.
+func lockOrder(ctx context.Context, tx pgx.Tx, id uuid.UUID) (lockedOrder, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT order_id, event_id, session, hold_id, seats, amount, currency, status, reason
+		FROM orders WHERE order_id = $1 FOR NO KEY UPDATE`, id)
+	if err != nil {
+		return lockedOrder{}, err
+	}
+	o, err := pgx.CollectOneRow(rows, pgx.RowToStructByPos[lockedOrder])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return lockedOrder{}, nil
+	}
+	return o, err
+}
+
+// told is what ORDERS is told of an order.
+func (o lockedOrder) told(outcome events.OrderOutcome, attempt uuid.UUID, intentID, reason string, now time.Time) events.Order {
+	return events.Order{
+		V: events.Version, Outcome: outcome, OrderID: o.OrderID, EventID: o.EventID, Session: sale.SessionHash(o.Session), HoldID: o.HoldID, Seats: o.Seats,
+		AttemptID: attempt, IntentID: intentID, Amount: o.Amount, Currency: o.Currency, Reason: reason, At: now.UTC(),
+	}
+}
+
+// payment is what PAYMENTS is told of an order's attempt.
+func (o lockedOrder) payment(outcome events.PaymentOutcome, attempt uuid.UUID, intentID, reason string, now time.Time) events.Payment {
+	return events.Payment{
+		V: events.Version, Outcome: outcome, AttemptID: attempt, OrderID: o.OrderID, EventID: o.EventID, HoldID: o.HoldID, Seats: o.Seats,
+		IntentID: intentID, Amount: o.Amount, Currency: o.Currency, Reason: reason, At: now.UTC(),
+	}
+}
+
+// queuePayments writes a payment event to the outbox. Its id is that of what it is about: the refund, the dispute
+// or the attempt.
+func queuePayments(b *pgx.Batch, p events.Payment) {
+	id := p.AttemptID.String()
+	switch {
+	case p.RefundID != uuid.Nil:
+		id = p.RefundID.String()
+	case p.DisputeID != "":
+		id = p.DisputeID
+	}
+	b.Queue(`INSERT INTO outbox (stream, subject, msg_id, payload) VALUES ($1, $2, $3, $4)`,
+		events.Payments, events.PaymentSubject(p.EventID, p.Outcome), id+":"+string(p.Outcome), events.Encode(p))
+}
+
 // Orders returns orders as they are now, in the order of their ids; one that is unknown has no ID.
 func (s *Store) Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, error) {
 	rows, err := s.pool.Query(ctx, `SELECT o.order_id, o.event_id, o.session, o.hold_id, o.seats, o.amount, o.currency, o.status, o.reason, o.request_hash,
-			coalesce((SELECT a.client_secret FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'action_required'), '')
+			coalesce((SELECT a.client_secret FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'action_required'), ''),
+			coalesce((SELECT r.keep_seats FROM refunds r WHERE r.refund_id = o.refunded_by), false)
 		FROM orders o WHERE o.order_id = ANY ($1::uuid[])`, ids)
 	if err != nil {
 		return nil, classify(err)
@@ -246,7 +306,7 @@ func (s *Store) Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, erro
 	found := make(map[uuid.UUID]sale.Order, len(ids))
 	var o sale.Order
 	var session, hash []byte
-	if _, err := pgx.ForEachRow(rows, []any{&o.ID, &o.EventID, &session, &o.HoldID, &o.Seats, &o.Amount, &o.Currency, &o.Status, &o.Reason, &hash, &o.ClientSecret}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&o.ID, &o.EventID, &session, &o.HoldID, &o.Seats, &o.Amount, &o.Currency, &o.Status, &o.Reason, &hash, &o.ClientSecret, &o.KeepsSeats}, func() error {
 		o.Session, o.RequestHash = sale.SessionHash(session), [32]byte(hash)
 		found[o.ID] = o
 		o.Seats = nil

@@ -93,6 +93,16 @@ func TestLoserTakesNothingFromOthers(t *testing.T) {
 	}
 }
 
+// TestSeatsSoldBeforeFailNobodyBeside: seats that an earlier commit sold are lost to one order and to no other.
+func TestSeatsSoldBeforeFailNobodyBeside(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 6)
+	payments := r.authorized(checkout(0, 1), checkout(2, 3), checkout(1, 4), checkout(4, 5))
+	r.want(r.commit(payments[0]), confirmed)
+	r.want(r.commit(payments[1:]...), confirmed, sold, confirmed)
+	r.proven()
+}
+
 func TestSeatsOfAnotherEventDoNotConflict(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
@@ -243,7 +253,7 @@ func TestVoidFreesTheSeats(t *testing.T) {
 	payments := r.authorized(checkout(0, 1), checkout(2), checkout(1))
 	r.commit(payments[:2]...)
 	void := func() bool {
-		voided, err := r.store.VoidOrder(t.Context(), orderOf(payments[0]), "authorization_canceled")
+		voided, err := r.store.VoidOrder(t.Context(), orderOf(payments[0]), "authorization_canceled", sale.Webhook{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,13 +292,13 @@ func TestVoidOfWhatIsNotConfirmed(t *testing.T) {
 	for _, status := range []sale.OrderStatus{sale.Processing, sale.AuthenticationRequired, sale.PaymentFailed, sale.Rejected, sale.Voided, sale.Refunded} {
 		r.put(sale.Attempt{ID: p.AttemptID, OrderID: p.OrderID}, sale.Authorized, status)
 		before := r.rows(p.OrderID)
-		if voided, err := r.store.VoidOrder(t.Context(), orderOf(p), "x"); err != nil || voided || r.rows(p.OrderID) != before {
+		if voided, err := r.store.VoidOrder(t.Context(), orderOf(p), "x", sale.Webhook{}); err != nil || voided || r.rows(p.OrderID) != before {
 			t.Errorf("%s: %v (%v)", status, voided, err)
 		}
 	}
 	unknown := orderOf(p)
 	unknown.OrderID = uuid.New()
-	if voided, err := r.store.VoidOrder(t.Context(), unknown, "x"); err != nil || voided {
+	if voided, err := r.store.VoidOrder(t.Context(), unknown, "x", sale.Webhook{}); err != nil || voided {
 		t.Errorf("unknown: %v (%v)", voided, err)
 	}
 	if n := one[int](r, `SELECT count(*) FROM outbox`); n != 0 {
@@ -309,7 +319,7 @@ func TestVoidOfWhatWasPaidFor(t *testing.T) {
 	if err := r.store.MarkCaptured(t.Context(), []sale.Settlement{{Attempt: a, IntentID: p.IntentID}}); err != nil {
 		t.Fatal(err)
 	}
-	if voided, err := r.store.VoidOrder(t.Context(), orderOf(p), "x"); err != nil || voided {
+	if voided, err := r.store.VoidOrder(t.Context(), orderOf(p), "x", sale.Webhook{}); err != nil || voided {
 		t.Errorf("voided: %v (%v)", voided, err)
 	}
 	if s := r.status(p.OrderID); s != sale.Confirmed {

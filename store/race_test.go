@@ -236,7 +236,7 @@ func TestCaptureBeatsAVoidThatWaits(t *testing.T) {
 	}
 	done := make(chan bool, 1)
 	go func() {
-		voided, err := r.store.VoidOrder(t.Context(), orderOf(p), "x")
+		voided, err := r.store.VoidOrder(t.Context(), orderOf(p), "x", sale.Webhook{})
 		if err != nil {
 			t.Error(err)
 		}
@@ -262,7 +262,7 @@ func TestOneOfManyVoids(t *testing.T) {
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
-			did, err := r.store.VoidOrder(t.Context(), orderOf(p), "x")
+			did, err := r.store.VoidOrder(t.Context(), orderOf(p), "x", sale.Webhook{})
 			if err != nil {
 				t.Error(err)
 			}

@@ -129,6 +129,8 @@ func TestSchemaRefusesBadStates(t *testing.T) {
 	a := r.begin(checkout(0))[0]
 	other := r.begin(checkout(1))[0]
 	r.exec(`INSERT INTO sold_seats VALUES ('show', 'A-0', $1)`, a.OrderID)
+	r.exec(`INSERT INTO refunds (refund_id, order_id, attempt_id, n, state, amount, currency, reason) VALUES ($1, $1, $2, 1, 'requested', 1, 'eur', 'x')`, a.OrderID, a.ID)
+	r.exec(`INSERT INTO disputes VALUES ('du_1', $1, 'needs_response', 1, 'eur', 'x', now())`, a.ID)
 	for name, sql := range map[string]string{
 		"events_event_id_check":           `UPDATE events SET event_id = 'no.dots'`,
 		"events_name_check":               `UPDATE events SET name = ''`,
@@ -137,6 +139,7 @@ func TestSchemaRefusesBadStates(t *testing.T) {
 		"events_rate_check":               `UPDATE events SET rate = 'NaN'`,
 		"events_seats_check":              `UPDATE events SET seats = 0`,
 		"events_max_seats_per_hold_check": `UPDATE events SET max_seats_per_hold = 0`,
+		"events_max_seats_per_sale_check": `UPDATE events SET max_seats_per_sale = -1`,
 		"events_hold_ttl_ms_check":        `UPDATE events SET hold_ttl_ms = 999`,
 		"events_payment_window_ms_check":  `UPDATE events SET payment_window_ms = 3600001`,
 		"seats_seat_id_check":             `UPDATE seats SET seat_id = 'a,b' WHERE ordinal = 1`,
@@ -158,6 +161,18 @@ func TestSchemaRefusesBadStates(t *testing.T) {
 		"payment_attempts_order_id_n_key": `INSERT INTO payment_attempts SELECT gen_random_uuid(), order_id, n, 'declined', NULL, amount, currency, payment_method FROM payment_attempts`,
 		"payment_attempts_order_id_fkey":  `UPDATE payment_attempts SET order_id = gen_random_uuid()`,
 		"money_has_an_intent":             `UPDATE payment_attempts SET state = 'authorized'`,
+		"refunded_has_its_refund":         `UPDATE orders SET status = 'refunded'`,
+		"the_refund_succeeded":            `UPDATE orders SET refund_state = 'failed'`,
+		"orders_refund_fkey":              `UPDATE orders SET status = 'refunded', refunded_by = order_id, refund_state = 'succeeded'`,
+		"refunds_state_check":             `UPDATE refunds SET state = 'done'`,
+		"refunds_amount_check":            `UPDATE refunds SET amount = 0`,
+		"refunds_reason_check":            `UPDATE refunds SET reason = ''`,
+		"stripe_knows_the_refund":         `UPDATE refunds SET state = 'succeeded'`,
+		"a_failure_says_why":              `UPDATE refunds SET state = 'failed'`,
+		"one_live_refund":                 `INSERT INTO refunds (refund_id, order_id, attempt_id, n, state, amount, currency, reason) SELECT gen_random_uuid(), order_id, attempt_id, 2, 'requested', 1, 'eur', 'x' FROM refunds`,
+		"disputes_state_check":            `UPDATE disputes SET state = 'open'`,
+		"closed_has_its_time":             `UPDATE disputes SET state = 'won'`,
+		"disputes_attempt_id_fkey":        `UPDATE disputes SET attempt_id = gen_random_uuid()`,
 		"one_live_attempt":                `INSERT INTO payment_attempts SELECT gen_random_uuid(), order_id, 2, 'started', NULL, amount, currency, payment_method FROM payment_attempts`,
 	} {
 		_, err := r.db.Exec(t.Context(), sql)

@@ -16,19 +16,27 @@ import (
 	"onsale/store"
 )
 
-var attemptStates = []sale.AttemptState{sale.Started, sale.ActionRequired, sale.Authorized, sale.Declined, sale.Captured, sale.Canceled}
+var attemptStates = []sale.AttemptState{sale.Started, sale.ActionRequired, sale.Authorized, sale.Declined, sale.Captured, sale.Canceled,
+	sale.Disputed, sale.ChargedBack, sale.PaidBack}
 
 // beside is the order status that goes with an attempt's state.
 var beside = map[sale.AttemptState]sale.OrderStatus{
 	sale.Started: sale.Processing, sale.ActionRequired: sale.AuthenticationRequired, sale.Authorized: sale.Processing,
 	sale.Declined: sale.PaymentFailed, sale.Captured: sale.Confirmed, sale.Canceled: sale.PaymentFailed,
+	sale.Disputed: sale.Confirmed, sale.ChargedBack: sale.Confirmed, sale.PaidBack: sale.Refunded,
 }
 
 // put sets the state of an attempt and of its order by hand.
 func (r *rig) put(a sale.Attempt, state sale.AttemptState, order sale.OrderStatus) {
 	r.Helper()
 	r.exec(`UPDATE payment_attempts SET state = $2, intent_id = $3 WHERE attempt_id = $1`, a.ID, state, "pi_"+a.ID.String())
-	r.exec(`UPDATE orders SET status = $2 WHERE order_id = $1`, a.OrderID, order)
+	if order == sale.Refunded {
+		r.exec(`INSERT INTO refunds (refund_id, order_id, attempt_id, n, state, stripe_id, amount, currency, reason)
+			SELECT order_id, order_id, $2, 1, 'succeeded', 're_' || order_id, amount, currency, 'x' FROM orders WHERE order_id = $1`, a.OrderID, a.ID)
+		r.exec(`UPDATE orders SET status = $2, refunded_by = order_id, refund_state = 'succeeded' WHERE order_id = $1`, a.OrderID, order)
+		return
+	}
+	r.exec(`UPDATE orders SET status = $2, refunded_by = NULL, refund_state = NULL WHERE order_id = $1`, a.OrderID, order)
 }
 
 // rows is everything about an order, with the places of its rows: a rewritten row differs.
@@ -56,6 +64,8 @@ var marks = []mark{
 		sale.Captured, []sale.AttemptState{sale.Authorized}, events.PaymentCaptured},
 	{"MarkCanceled", func(s *store.Store) func(context.Context, []sale.Settlement) error { return s.MarkCanceled },
 		sale.Canceled, []sale.AttemptState{sale.Started, sale.ActionRequired, sale.Authorized}, events.PaymentCanceled},
+	{"MarkAbandoned", func(s *store.Store) func(context.Context, []sale.Settlement) error { return s.MarkAbandoned },
+		sale.Canceled, []sale.AttemptState{sale.Started}, events.PaymentCanceled},
 }
 
 // TestMarks tries every transition from every state.
@@ -180,7 +190,7 @@ func TestChangeWithoutItsMessageIsNoChange(t *testing.T) {
 		"MarkAuthorized": r.store.MarkAuthorized(t.Context(), []sale.Settlement{{Attempt: begun, IntentID: "pi"}}),
 		"CommitOrders":   second(r.store.CommitOrders(t.Context(), paid[:1], none(1))),
 		"VoidOrder": second(r.store.VoidOrder(t.Context(), events.Order{OrderID: paid[1].OrderID, AttemptID: paid[1].AttemptID, EventID: show,
-			Seats: paid[1].Seats}, "expired")),
+			Seats: paid[1].Seats}, "expired", sale.Webhook{})),
 	} {
 		if err == nil {
 			t.Errorf("%s had no message and no error", name)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"onsale/internal/audit"
+	"onsale/internal/sale"
 )
 
 type auditCmd struct {
@@ -48,7 +49,13 @@ func printReport(w io.Writer, r audit.Report) {
 	}
 	slices.Sort(currencies)
 	for _, c := range currencies {
-		fmt.Fprintf(w, ", %d.%02d %s taken", r.Revenue[c]/100, r.Revenue[c]%100, c)
+		fmt.Fprintf(w, ", %s taken", sale.Money(r.Revenue[c], c))
+		if r.Returned[c] > 0 {
+			fmt.Fprintf(w, " and %s of that given back", sale.Money(r.Returned[c], c))
+		}
+	}
+	if r.Refunded+r.Disputed+r.ChargedBack > 0 {
+		fmt.Fprintf(w, "; %d payments refunded, %d disputed, %d charged back", r.Refunded, r.Disputed, r.ChargedBack)
 	}
 	fmt.Fprintln(w)
 	if r.Clean() {

@@ -35,6 +35,7 @@ type createCmd struct {
 	Beacon        string        `placeholder:"CHAIN/ROUND" help:"The public random value that the draw waits for: drand's chain hash, and a round after the opening."`
 	OpensAt       time.Time     `name:"opens-at" format:"2006-01-02T15:04:05Z07:00" help:"When it opens by itself (RFC 3339); otherwise by hand."`
 	MaxSeats      int           `name:"max-seats" default:"8" help:"Seats that a session can hold at once."`
+	MaxPerSale    int           `name:"max-per-sale" help:"Seats that a session can get in all its orders together; 0 for no limit."`
 	HoldTTL       time.Duration `name:"hold-ttl" default:"5m" help:"How long a fan has from hold to checkout."`
 	PaymentWindow time.Duration `name:"payment-window" default:"3m" help:"What a checkout extends the hold to, at least."`
 	Open          bool          `help:"Open it at once."`
@@ -83,7 +84,7 @@ func (c *createCmd) put(ctx context.Context, client admin.Client) (admin.Created
 		return admin.Created{}, fmt.Errorf("--prices: %w", err)
 	}
 	body := admin.CreateEvent{
-		ID: c.ID, Name: c.Name, Currency: c.Currency, Rate: c.Rate, Cap: c.Cap, Beacon: c.Beacon, MaxSeatsPerHold: c.MaxSeats,
+		ID: c.ID, Name: c.Name, Currency: c.Currency, Rate: c.Rate, Cap: c.Cap, Beacon: c.Beacon, MaxSeatsPerHold: c.MaxSeats, MaxSeatsPerSale: c.MaxPerSale,
 		HoldTTLSeconds: int(c.HoldTTL / time.Second), PaymentWindowSeconds: int(c.PaymentWindow / time.Second), Plan: json.RawMessage(raw), Prices: prices,
 	}
 	if !c.OpensAt.IsZero() {

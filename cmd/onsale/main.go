@@ -23,6 +23,7 @@ type cli struct {
 	Up      upCmd      `cmd:"" help:"Run everything on this machine until Ctrl-C."`
 	Event   eventCmd   `cmd:"" help:"Put events on sale, open and close them."`
 	Line    lineCmd    `cmd:"" help:"Watch an event's line and steer it."`
+	Order   orderCmd   `cmd:"" help:"Look at orders, and refund them."`
 	Crowd   crowdCmd   `cmd:"" help:"Send a crowd of fans through a sale, then audit it."`
 	Audit   auditCmd   `cmd:"" help:"Check the guarantees on live data; exits 1 and names each breach."`
 	Verify  verifyCmd  `cmd:"" help:"Check an event's public records, as anyone can; exits 1 and names each breach."`

@@ -51,13 +51,18 @@ type Deps struct {
 	Token   string // the operator's secret
 	Catalog Catalog
 	Paces   Paces
+	Orders  Orders
 	Log     Log
 	Codes   access.Codes
 	Line    func(ctx context.Context, eventID string) error // makes an event's line
 }
 
-// Mount adds the routes below /admin.
+// Mount adds the routes below /admin, and those of orders below /v1/orders.
 func Mount(app fiber.Router, d Deps) {
+	orders := app.Group("/v1/orders", d.authorize)
+	orders.Get("/", d.orders)
+	orders.Get("/:order", d.order)
+	orders.Post("/:order/refund", d.refund)
 	r := app.Group("/admin", d.authorize)
 	r.Get("/events", d.list)
 	r.Post("/events", d.create)
@@ -95,6 +100,7 @@ type CreateEvent struct {
 	Beacon               string           `json:"beacon,omitempty"` // "<chain>/<round>" of a public random value that the draw waits for
 	OpensAt              *time.Time       `json:"opens_at,omitempty"`
 	MaxSeatsPerHold      int              `json:"max_seats_per_hold,omitempty"`
+	MaxSeatsPerSale      int              `json:"max_seats_per_sale,omitempty"` // of a session, in all its orders; 0 for no limit
 	HoldTTLSeconds       int              `json:"hold_ttl_seconds,omitempty"`
 	PaymentWindowSeconds int              `json:"payment_window_seconds,omitempty"`
 	Plan                 json.RawMessage  `json:"plan"`
@@ -146,6 +152,7 @@ func (r CreateEvent) event() (sale.Event, []sale.Seat, error) {
 	}
 	e := sale.Event{ID: r.ID, Name: r.Name, Currency: strings.ToLower(r.Currency), Rate: r.Rate, Cap: r.Cap, Beacon: r.Beacon, Rules: sale.Rules{
 		MaxSeatsPerHold: orElse(r.MaxSeatsPerHold, DefaultMaxSeats),
+		MaxSeatsPerSale: r.MaxSeatsPerSale,
 		HoldTTL:         time.Duration(orElse(r.HoldTTLSeconds, int(DefaultHoldTTL/time.Second))) * time.Second,
 		PaymentWindow:   time.Duration(orElse(r.PaymentWindowSeconds, int(DefaultPaymentWindow/time.Second))) * time.Second,
 	}}
@@ -161,6 +168,7 @@ func (r CreateEvent) event() (sale.Event, []sale.Seat, error) {
 		}
 	}
 	refuse(e.Rules.MaxSeatsPerHold < 1 || e.Rules.MaxSeatsPerHold > 100, "max_seats_per_hold must be 1 to 100")
+	refuse(e.Rules.MaxSeatsPerSale < 0 || e.Rules.MaxSeatsPerSale > 10_000, "max_seats_per_sale must be 0 to 10000; 0 for no limit")
 	refuse(e.Rules.HoldTTL < time.Second || e.Rules.HoldTTL > time.Hour, "hold_ttl_seconds must be 1 to 3600")
 	refuse(e.Rules.PaymentWindow < time.Second || e.Rules.PaymentWindow > time.Hour, "payment_window_seconds must be 1 to 3600")
 	if r.OpensAt != nil {

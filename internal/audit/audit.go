@@ -28,9 +28,10 @@ type Seats interface {
 	SeatKeys(ctx context.Context, eventID string) ([]sale.SeatKey, error)
 }
 
-// Intents is what Stripe holds: every intent since a time, newest first, until f returns false.
+// Intents is what Stripe holds: every intent or refund since a time, newest first, until f returns false.
 type Intents interface {
 	Each(ctx context.Context, since time.Time, f func(sale.Intent) bool) error
+	EachRefund(ctx context.Context, since time.Time, f func(sale.Repayment) bool) error
 }
 
 // Streams reads a stream in order.
@@ -64,7 +65,9 @@ func (f Finding) String() string {
 // Report is what an audit saw.
 type Report struct {
 	Orders, Confirmed, Sold, Captured, Canceled, Commands, Joins int
+	Refunded, Disputed, ChargedBack                              int              // payments
 	Revenue                                                      map[string]int64 // captured, by currency, minor units
+	Returned                                                     map[string]int64 // of that, refunded
 	Findings                                                     []Finding
 }
 
@@ -111,17 +114,19 @@ type facts struct {
 	books      sale.Books
 	seats      map[string][]sale.SeatKey
 	intents    []sale.Intent
+	repayments []sale.Repayment
 	commands   []events.CheckoutRequested
 	orders     []events.Order
 	dead       []events.Message
 	admissions []events.Message
 	lines      map[string]record.Summary
+	whole      bool // Stripe was read from the beginning
 }
 
 // gather reads causes before their effects' other side is judged: the streams first, Postgres next, then Stripe
 // and Redis, which only ever follow.
 func gather(ctx context.Context, d Deps) (*facts, error) {
-	f := &facts{seats: map[string][]sale.SeatKey{}, lines: map[string]record.Summary{}}
+	f := &facts{seats: map[string][]sale.SeatKey{}, lines: map[string]record.Summary{}, whole: d.Since.IsZero()}
 	var bad error
 	read := func(stream string, each func(events.Message) error) error {
 		err := readAll(ctx, d.Streams, stream, func(m events.Message) {
@@ -151,6 +156,9 @@ func gather(ctx context.Context, d Deps) (*facts, error) {
 		return nil, fmt.Errorf("read postgres: %w", err)
 	}
 	if err := d.Intents.Each(ctx, d.Since, func(i sale.Intent) bool { f.intents = append(f.intents, i); return true }); err != nil {
+		return nil, fmt.Errorf("read stripe: %w", err)
+	}
+	if err := d.Intents.EachRefund(ctx, d.Since, func(r sale.Repayment) bool { f.repayments = append(f.repayments, r); return true }); err != nil {
 		return nil, fmt.Errorf("read stripe: %w", err)
 	}
 	for _, id := range f.books.Events {

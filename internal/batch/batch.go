@@ -5,6 +5,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,6 +22,9 @@ type Config struct {
 	MaxQueue    int           // items that wait; over it Do refuses with Unavailable
 	MaxWait     time.Duration // items that waited longer are refused and not written; 0 for no limit
 	Timeout     time.Duration // of one write; it does not end with a caller's context
+	// Halve keeps one bad item from failing its neighbours: a write that was refused is made again in halves, down to
+	// single items, about 2 log2(n) writes for one among n. A failure of the store itself is everyone's and is not.
+	Halve bool
 }
 
 // Group gathers items into writes. Make it with New.
@@ -154,30 +158,49 @@ func (g *Group[In, Out]) fresh(calls []*call[In, Out]) []*call[In, Out] {
 func (g *Group[In, Out]) flush(calls []*call[In, Out]) {
 	defer g.idle.Done()
 	calls = g.fresh(calls)
-	items := make([]In, len(calls))
-	for i, c := range calls {
-		items[i] = c.item
-	}
-	var outs []Out
-	var err error
-	if len(items) > 0 {
-		outs, err = g.guarded(items)
-	}
-	if err == nil && len(outs) != len(items) {
-		err = fmt.Errorf("batch: %d results for %d items", len(outs), len(items))
+	if len(calls) > 0 {
+		g.fill(calls)
 	}
 	g.mu.Lock()
 	g.inFlight--
 	g.startLocked(time.Now())
 	g.mu.Unlock()
+	for _, c := range calls {
+		c.done <- struct{}{}
+	}
+}
+
+// fill writes the calls' items, in halves where that is called for, and notes what became of each.
+func (g *Group[In, Out]) fill(calls []*call[In, Out]) {
+	items := make([]In, len(calls))
+	for i, c := range calls {
+		items[i] = c.item
+	}
+	outs, err := g.guarded(items)
+	if err == nil && len(outs) != len(items) {
+		err = fmt.Errorf("batch: %d results for %d items", len(outs), len(items))
+	}
+	if half := len(calls) / 2; half > 0 && g.cfg.Halve && refused(err) {
+		g.fill(calls[:half])
+		g.fill(calls[half:])
+		return
+	}
 	for i, c := range calls {
 		if err != nil {
 			c.err = err
 		} else {
 			c.out = outs[i]
 		}
-		c.done <- struct{}{}
 	}
+}
+
+// refused says whether a write failed for what is in it, and not because the store is away.
+func refused(err error) bool {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	kind := sale.KindOf(err)
+	return kind != sale.Unavailable && kind != sale.TooMany
 }
 
 // guarded writes within the time limit. A panic is an error of this batch: nobody else may suffer from it, and

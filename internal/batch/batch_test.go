@@ -468,3 +468,62 @@ func TestGroup_Stress(t *testing.T) {
 		t.Errorf("%d callers failed", n)
 	}
 }
+
+// One bad item fails alone, at the cost of few writes; where the store is away nobody is asked again.
+func TestHalve(t *testing.T) {
+	t.Parallel()
+	const n, bad = 64, 37
+	for name, c := range map[string]struct {
+		err    error
+		halve  bool
+		failed int
+		writes int // at most, after the first
+	}{
+		"one is refused":    {errors.New("refused"), true, 1, 12},
+		"none has an order": {sale.Errorf(sale.NotFound, "none", "none"), true, 1, 12},
+		"the store is away": {sale.Errorf(sale.Unavailable, "away", "away"), true, n, 0},
+		"it took too long":  {context.DeadlineExceeded, true, n, 0},
+		"not asked for":     {errors.New("refused"), false, n, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var writes atomic.Int64
+			first := make(chan struct{})
+			g := batch.New(batch.Config{MaxItems: n, MaxInFlight: 1, MaxQueue: n, Timeout: time.Minute, Enough: n, Patience: time.Hour, Halve: c.halve},
+				func(_ context.Context, items []int) ([]int, error) {
+					if len(items) == 1 && items[0] == -1 {
+						<-first
+						return items, nil
+					}
+					writes.Add(1)
+					if slices.Contains(items, bad) {
+						return nil, c.err
+					}
+					return items, nil
+				})
+			close(first)
+			var failed atomic.Int64
+			var all sync.WaitGroup
+			if _, err := g.Do(t.Context(), -1); err != nil { // one before, so that the others wait for each other
+				t.Fatal(err)
+			}
+			for i := range n {
+				all.Go(func() {
+					switch out, err := g.Do(t.Context(), i); {
+					case err != nil:
+						failed.Add(1)
+						if c.failed == 1 && i != bad {
+							t.Errorf("%d failed with its neighbour: %v", i, err)
+						}
+					case out != i:
+						t.Errorf("%d was answered with %d", i, out)
+					}
+				})
+			}
+			all.Wait()
+			if int(failed.Load()) != c.failed || int(writes.Load()) > 1+c.writes {
+				t.Errorf("%d failed in %d writes", failed.Load(), writes.Load())
+			}
+		})
+	}
+}

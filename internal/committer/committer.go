@@ -25,8 +25,8 @@ type Ledger interface {
 // Holds are the seats' holders and sold marks in Redis.
 type Holds interface {
 	HeldByOthers(ctx context.Context, claims []sale.Claim) ([][]string, error)
-	MarkSold(ctx context.Context, eventID string, hold, order uuid.UUID, seats []string) error
-	MarkVoided(ctx context.Context, eventID string, order uuid.UUID, seats []string) error
+	MarkSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) error
+	MarkVoided(ctx context.Context, eventID string, session sale.SessionHash, order uuid.UUID, seats []string) error
 	ReleaseFor(ctx context.Context, eventID string, hold, order uuid.UUID) error
 }
 
@@ -41,9 +41,15 @@ type Deps struct {
 	Log    *slog.Logger
 }
 
-// group is the size of a commit. One at a time: what arrives meanwhile makes the next one larger, and two
-// would only wait for each other's rows.
-var group = batch.Config{MaxItems: 256, MaxInFlight: 1, MaxQueue: 8192, Timeout: 15 * time.Second}
+// Group is how payments are gathered into commits. Two are under way where there is enough for both, so that the
+// database works while a commit is on its way to the disk or is being made. They touch different orders; of two that
+// want the same seat the later one waits, and finds it sold.
+func Group() batch.Config {
+	return batch.Config{MaxItems: 256, MaxInFlight: 2, Enough: 128, Patience: 2 * time.Millisecond, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
+}
+
+// lookups is how questions about orders are gathered.
+var lookups = batch.Config{MaxItems: 256, MaxInFlight: 1, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
 
 type committer struct {
 	Deps
@@ -54,8 +60,8 @@ type committer struct {
 // Run works until ctx ends and what was under way is finished.
 func Run(ctx context.Context, d Deps) error {
 	c := &committer{Deps: d}
-	c.commits = batch.New(group, c.commit)
-	c.orders = batch.New(group, d.Ledger.Orders)
+	c.commits = batch.New(Group(), c.commit)
+	c.orders = batch.New(lookups, d.Ledger.Orders)
 	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	relayed := make(chan struct{})
 	go func() {
@@ -81,13 +87,6 @@ func (c *committer) authorized(ctx context.Context, m events.Message) error {
 		return sale.Errorf(sale.Invalid, "bad_message", "a payment that is %q is not to be committed", p.Outcome)
 	}
 	result, err := c.commits.Do(ctx, p)
-	if sale.KindOf(err) == sale.NotFound {
-		// Some payment of the batch has no order. Alone, only the one at fault fails.
-		var alone []sale.Committed
-		if alone, err = c.commit(ctx, []events.Payment{p}); err == nil {
-			result = alone[0]
-		}
-	}
 	if err != nil {
 		return err
 	}
@@ -111,23 +110,24 @@ func (c *committer) commit(ctx context.Context, payments []events.Payment) ([]sa
 }
 
 // markSold marks an order's seats, where the order still stands, and asks again after that: deliveries come in any
-// order and more than once, and one from before the order was voided must leave no mark behind.
+// order and more than once, and one from before the order was voided or refunded must leave no mark behind.
 func (c *committer) markSold(ctx context.Context, o events.Order) error {
-	voided, err := c.voided(ctx, o)
-	if err == nil && !voided {
-		if err = c.Holds.MarkSold(ctx, o.EventID, o.HoldID, o.OrderID, o.Seats); err == nil {
-			voided, err = c.voided(ctx, o)
+	freed, err := c.freed(ctx, o)
+	if err == nil && !freed {
+		if err = c.Holds.MarkSold(ctx, o.EventID, o.Session, o.HoldID, o.OrderID, o.Seats); err == nil {
+			freed, err = c.freed(ctx, o)
 		}
 	}
-	if err == nil && voided {
-		err = c.Holds.MarkVoided(ctx, o.EventID, o.OrderID, o.Seats)
+	if err == nil && freed {
+		err = c.Holds.MarkVoided(ctx, o.EventID, o.Session, o.OrderID, o.Seats)
 	}
 	return err
 }
 
-func (c *committer) voided(ctx context.Context, o events.Order) (bool, error) {
+// freed says whether an order that was confirmed has given its seats back since.
+func (c *committer) freed(ctx context.Context, o events.Order) (bool, error) {
 	now, err := c.orders.Do(ctx, o.OrderID)
-	return now.Status == sale.Voided, err
+	return now.Status == sale.Voided || now.Status == sale.Refunded && !now.KeepsSeats, err
 }
 
 // order shows an order's outcome to Redis. Doing it again changes nothing.
@@ -141,8 +141,11 @@ func (c *committer) order(ctx context.Context, m events.Message) error {
 		return c.markSold(ctx, o)
 	case events.OrderRejected:
 		return c.Holds.ReleaseFor(ctx, o.EventID, o.HoldID, o.OrderID)
-	case events.OrderVoided:
-		return c.Holds.MarkVoided(ctx, o.EventID, o.OrderID, o.Seats)
+	case events.OrderVoided, events.OrderRefunded:
+		if !o.Frees() {
+			return nil // refunded, and the seats stay theirs
+		}
+		return c.Holds.MarkVoided(ctx, o.EventID, o.Session, o.OrderID, o.Seats)
 	}
 	return sale.Errorf(sale.Invalid, "bad_message", "an order can't be %q", o.Outcome)
 }

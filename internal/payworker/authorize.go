@@ -44,43 +44,58 @@ func (w *worker) authorize(ctx context.Context, a sale.Attempt, asked int) error
 			return err
 		}
 		if !found {
-			return w.decline(ctx, a, "", "payment_unavailable")
+			return w.decline(ctx, a, "", "payment_unavailable", sale.Webhook{})
 		}
-		return w.settle(ctx, a, i, asked)
+		return w.settle(ctx, a, i, asked, sale.Webhook{})
 	}
 	i, err := w.Gateway.Authorize(ctx, a)
 	switch {
 	case sale.KindOf(err) == sale.Invalid:
-		return w.decline(ctx, a, "", sale.CodeOf(err))
+		return w.decline(ctx, a, "", sale.CodeOf(err), sale.Webhook{})
 	case err != nil:
 		return err
 	}
-	return w.settle(ctx, a, i, asked)
+	return w.settle(ctx, a, i, asked, sale.Webhook{})
 }
 
-// settle records how an attempt's intent stands.
-func (w *worker) settle(ctx context.Context, a sale.Attempt, i sale.Intent, try int) error {
+// settle records how an attempt's intent stands, together with the webhook that told of it.
+func (w *worker) settle(ctx context.Context, a sale.Attempt, i sale.Intent, try int, because sale.Webhook) error {
 	var err error
 	switch i.Status {
 	case sale.IntentRequiresCapture, sale.IntentSucceeded:
 		if i.Amount != a.Amount || i.Currency != a.Currency {
 			w.Log.Error("intent differs from its attempt", "attempt_id", a.ID, "intent_id", i.ID)
-			return w.cancel(ctx, a, i.ID, "amount_differs", try)
+			return w.cancel(ctx, a, i.ID, "amount_differs", try, because)
 		}
-		_, err = w.authorized.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID})
+		if _, err = w.authorized.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, Because: because}); err == nil {
+			err = w.stillWanted(ctx, a, i, try)
+		}
 	case sale.IntentRequiresAction:
-		_, err = w.actionRequired.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, ClientSecret: i.ClientSecret})
+		_, err = w.actionRequired.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, ClientSecret: i.ClientSecret, Because: because})
 	case sale.IntentRequiresPaymentMethod:
-		return w.decline(ctx, a, i.ID, i.Reason)
+		return w.decline(ctx, a, i.ID, i.Reason, because)
 	case sale.IntentCanceled:
-		_, err = w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, Reason: i.Reason})
+		_, err = w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, Reason: i.Reason, Because: because})
 	default:
 		return sale.Errorf(sale.Unavailable, "payment_pending", "Stripe has not decided: %s", i.Status)
 	}
 	return err
 }
 
-func (w *worker) decline(ctx context.Context, a sale.Attempt, intentID, reason string) error {
-	_, err := w.declined.Do(ctx, sale.Settlement{Attempt: a, IntentID: intentID, Reason: reason})
+// stillWanted gives an authorization back whose attempt was ended while Stripe was asked for it. That takes longer
+// than w.Grace; an answer that came sooner needs no second look.
+func (w *worker) stillWanted(ctx context.Context, a sale.Attempt, i sale.Intent, try int) error {
+	if w.Now().Sub(a.CreatedAt) < w.Grace/2 {
+		return nil
+	}
+	now, err := w.attempts.Do(ctx, a.ID)
+	if err == nil && (now.State == sale.Canceled || now.State == sale.Declined) {
+		err = w.giveBack(ctx, now, i.ID, try)
+	}
+	return err
+}
+
+func (w *worker) decline(ctx context.Context, a sale.Attempt, intentID, reason string, because sale.Webhook) error {
+	_, err := w.declined.Do(ctx, sale.Settlement{Attempt: a, IntentID: intentID, Reason: reason, Because: because})
 	return err
 }

@@ -23,10 +23,13 @@ func (w *worker) order(ctx context.Context, m events.Message) error {
 	if a.ID != o.AttemptID {
 		return sale.Errorf(sale.NotFound, "attempt_not_found", "there is no payment attempt %s", o.AttemptID)
 	}
-	if o.Outcome == events.OrderConfirmed {
+	switch o.Outcome {
+	case events.OrderConfirmed:
 		return w.capture(ctx, o, a, m.Delivered)
+	case events.OrderRefunded:
+		return nil // its money went back before this was told
 	}
-	return w.cancel(ctx, a, o.IntentID, o.Reason, m.Delivered)
+	return w.cancel(ctx, a, o.IntentID, o.Reason, m.Delivered, sale.Webhook{})
 }
 
 // captureRefusals is how often Stripe must refuse this worker the money of a confirmed order before the order is
@@ -36,11 +39,12 @@ const captureRefusals = 5
 // capture takes the money of a confirmed order. Where that can't be had, the order is voided: its authorization
 // has ended, or Stripe goes on refusing, and then it is given back first.
 func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, try int) error {
-	switch a.State { // decided before: Stripe is not called again
-	case sale.Captured:
+	switch { // decided before: Stripe is not called again
+	case taken(a.State):
 		return nil
-	case sale.Canceled:
-		return w.void(ctx, o, "authorization_canceled")
+	case a.State == sale.Canceled:
+		_, err := w.void(ctx, o, "authorization_canceled", sale.Webhook{})
+		return err
 	}
 	i, refused := w.Till.Capture(ctx, a.ID, o.IntentID, try)
 	if kind := sale.KindOf(refused); refused != nil && kind != sale.Conflict && kind != sale.Invalid {
@@ -65,10 +69,13 @@ func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, tr
 	}
 	if i.Status == sale.IntentSucceeded { // also where an earlier capture arrived late
 		w.refusals.forget(a.ID)
-		_, err := w.captured.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID})
-		return err
+		if _, err := w.captured.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID}); err != nil || i.Captured == a.Amount {
+			return err
+		}
+		// Someone took another sum at Stripe by hand. The ticket stands; an operator must look.
+		return sale.Errorf(sale.Unprocessable, "captured_amount_differs", "intent %s took %d %s, order %s costs %d", i.ID, i.Captured, i.Currency, o.OrderID, a.Amount)
 	}
-	err := w.void(ctx, o, void)
+	_, err := w.void(ctx, o, void, sale.Webhook{})
 	if err == nil {
 		w.refusals.forget(a.ID)
 	}
@@ -97,26 +104,26 @@ func (r *refusals) forget(attempt uuid.UUID) {
 	delete(r.n, attempt)
 }
 
-func (w *worker) void(ctx context.Context, o events.Order, reason string) error {
-	voided, err := w.Endings.VoidOrder(ctx, o, reason)
+func (w *worker) void(ctx context.Context, o events.Order, reason string, because sale.Webhook) (bool, error) {
+	voided, err := w.Endings.VoidOrder(ctx, o, reason, because)
 	if err == nil && voided {
 		w.Log.Error("order voided", "order_id", o.OrderID, "attempt_id", o.AttemptID, "reason", reason)
 	}
-	return err
+	return voided, err
 }
 
 // cancel gives an authorization back, and records it once it is certain.
-func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason string, try int) error {
-	switch a.State {
-	case sale.Canceled, sale.Declined:
+func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason string, try int, because sale.Webhook) error {
+	switch {
+	case a.State == sale.Canceled || a.State == sale.Declined:
 		return nil // decided before: Stripe is not called again
-	case sale.Captured:
+	case taken(a.State):
 		return sale.Errorf(sale.Unprocessable, "captured_without_order", "attempt %s was captured, but its order was not confirmed", a.ID)
 	}
 	if err := w.giveBack(ctx, a, intentID, try); err != nil {
 		return err
 	}
-	_, err := w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: intentID, Reason: reason})
+	_, err := w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: intentID, Reason: reason, Because: because})
 	return err
 }
 

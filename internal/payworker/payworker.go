@@ -1,5 +1,6 @@
 // Package payworker is the service that deals with Stripe: it authorizes the payment of checkouts, captures
-// what was committed, cancels what was not, and settles what webhooks tell. An attempt is recorded before
+// what was committed, cancels what was not, pays back what is refunded, settles what webhooks tell, and ends what
+// nobody else ends. An attempt is recorded before
 // Stripe is called, no call is made inside a transaction, and a message is acknowledged only after its outcome
 // is in Postgres, so any message may come any number of times.
 package payworker
@@ -21,6 +22,8 @@ import (
 type Attempts interface {
 	BeginAttempts(ctx context.Context, checkouts []events.CheckoutRequested) ([]sale.Begun, error)
 	Attempts(ctx context.Context, ids []uuid.UUID) ([]sale.Attempt, error)
+	AttemptOf(ctx context.Context, intentID string) (sale.Attempt, error)
+	StaleAttempts(ctx context.Context, grace time.Duration, limit int) ([]sale.Attempt, error)
 }
 
 // Authorizations records what Stripe said when it was asked for the money.
@@ -34,7 +37,37 @@ type Authorizations interface {
 type Endings interface {
 	MarkCaptured(ctx context.Context, all []sale.Settlement) error
 	MarkCanceled(ctx context.Context, all []sale.Settlement) error
-	VoidOrder(ctx context.Context, o events.Order, reason string) (bool, error)
+	MarkAbandoned(ctx context.Context, all []sale.Settlement) error
+	VoidOrder(ctx context.Context, o events.Order, reason string, heard sale.Webhook) (bool, error)
+}
+
+// Refunds are the refunds on record.
+type Refunds interface {
+	Refund(ctx context.Context, id uuid.UUID) (sale.Refund, error)
+	LastRefund(ctx context.Context, attempt uuid.UUID) (sale.Refund, error)
+	RequestRefund(ctx context.Context, order uuid.UUID, reason string, keepSeats bool) (sale.Refund, error)
+}
+
+// Returns records what became of money after it was taken.
+type Returns interface {
+	MarkRefundPending(ctx context.Context, refund uuid.UUID, stripeID string, heard sale.Webhook) error
+	MarkRefunded(ctx context.Context, refund uuid.UUID, stripeID string, heard sale.Webhook) (bool, error)
+	MarkRefundFailed(ctx context.Context, refund uuid.UUID, stripeID, failure string, heard sale.Webhook) (bool, error)
+	MarkDispute(ctx context.Context, d sale.Dispute, heard sale.Webhook) error
+}
+
+// Hearing remembers the webhook events that were dealt with.
+type Hearing interface {
+	HeardWebhooks(ctx context.Context, ids []string) ([]bool, error)
+	MarkHeard(ctx context.Context, all []sale.Webhook) error
+	ForgetWebhooks(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// Payback gives money back, and asks how that stands.
+type Payback interface {
+	Refund(ctx context.Context, r sale.Refund) (sale.Repayment, error)
+	Refunds(ctx context.Context, intentID string) ([]sale.Repayment, error)
+	Dispute(ctx context.Context, id string) (sale.Dispute, error)
 }
 
 // Gateway asks Stripe for money and how an attempt stands.
@@ -42,6 +75,7 @@ type Gateway interface {
 	Authorize(ctx context.Context, a sale.Attempt) (sale.Intent, error)
 	Retrieve(ctx context.Context, intentID string) (sale.Intent, error)
 	Find(ctx context.Context, attempt uuid.UUID, since time.Time) (sale.Intent, bool, error)
+	Each(ctx context.Context, since time.Time, f func(sale.Intent) bool) error
 }
 
 // Till takes authorized money, or lets it go.
@@ -54,6 +88,7 @@ type Till interface {
 type Deps struct {
 	Checkouts events.Consume // CHECKOUTS
 	Orders    events.Consume // ORDERS
+	Payments  events.Consume // PAYMENTS, the requested refunds
 	Webhooks  events.Consume // STRIPE
 
 	Attempts       Attempts
@@ -61,21 +96,31 @@ type Deps struct {
 	Endings        Endings
 	Gateway        Gateway
 	Till           Till
+	Refunds        Refunds
+	Returns        Returns
+	Payback        Payback
+	Hearing        Hearing
 	Relay          func(ctx context.Context) // publishes the outbox of PAYMENTS until ctx ends
+
+	Grace      time.Duration // after its payment window an undecided attempt is left alone for so long
+	SweepEvery time.Duration // how often those are looked for
 
 	Now func() time.Time
 	Log *slog.Logger
 }
 
 // group is the size of the worker's transactions.
-var group = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 4096, Timeout: 10 * time.Second}
+var group = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 4096, Timeout: 10 * time.Second, Halve: true}
 
 type worker struct {
 	Deps
-	attempts                                                 *batch.Group[uuid.UUID, sale.Attempt]
-	begin                                                    *batch.Group[events.CheckoutRequested, sale.Begun]
-	authorized, actionRequired, declined, captured, canceled *batch.Group[sale.Settlement, struct{}]
-	refusals                                                 refusals
+	attempts                             *batch.Group[uuid.UUID, sale.Attempt]
+	begin                                *batch.Group[events.CheckoutRequested, sale.Begun]
+	authorized, actionRequired, declined *batch.Group[sale.Settlement, struct{}]
+	captured, canceled, abandoned        *batch.Group[sale.Settlement, struct{}]
+	heard                                *batch.Group[string, bool]
+	hear                                 *batch.Group[sale.Webhook, struct{}]
+	refusals                             refusals
 }
 
 // Run works until ctx ends and what was under way is finished.
@@ -89,6 +134,9 @@ func Run(ctx context.Context, d Deps) error {
 		declined:       batch.New(group, each(d.Authorizations.MarkDeclined)),
 		captured:       batch.New(group, each(d.Endings.MarkCaptured)),
 		canceled:       batch.New(group, each(d.Endings.MarkCanceled)),
+		abandoned:      batch.New(group, each(d.Endings.MarkAbandoned)),
+		heard:          batch.New(group, d.Hearing.HeardWebhooks),
+		hear:           batch.New(group, each(d.Hearing.MarkHeard)),
 	}
 	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	relayed := make(chan struct{})
@@ -99,16 +147,18 @@ func Run(ctx context.Context, d Deps) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.Checkouts(gctx, w.checkout) })
 	g.Go(func() error { return d.Orders(gctx, w.order) })
+	g.Go(func() error { return d.Payments(gctx, w.refund) })
 	g.Go(func() error { return d.Webhooks(gctx, w.webhook) })
+	g.Go(func() error { return w.sweep(gctx) })
 	err := g.Wait()
 	stopRelay()
 	<-relayed
 	return err
 }
 
-// each gives a transaction over many settlements a result for every one.
-func each(mark func(context.Context, []sale.Settlement) error) func(context.Context, []sale.Settlement) ([]struct{}, error) {
-	return func(ctx context.Context, all []sale.Settlement) ([]struct{}, error) {
+// each gives a transaction over many items a result for every one.
+func each[In any](mark func(context.Context, []In) error) func(context.Context, []In) ([]struct{}, error) {
+	return func(ctx context.Context, all []In) ([]struct{}, error) {
 		return make([]struct{}, len(all)), mark(ctx, all)
 	}
 }

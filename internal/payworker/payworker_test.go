@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +34,9 @@ const (
 type rig struct {
 	*testing.T
 	store   *store.Store
+	db      string // the database's URL
+	url     string // of the double
+	clock   *clock
 	double  *double.Double
 	stripe  *stripe.Client
 	handler map[string]events.Handler // by stream
@@ -39,7 +44,8 @@ type rig struct {
 
 func setup(t *testing.T) *rig {
 	t.Helper()
-	s, err := store.Open(t.Context(), testenv.Postgres(t, store.Migrate), 4, time.Now)
+	c, database := &clock{now: time.Now()}, testenv.Postgres(t, store.Migrate)
+	s, err := store.Open(t.Context(), database, 4, c.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +55,7 @@ func setup(t *testing.T) *rig {
 	if err := s.CreateEvent(t.Context(), e, seats, draw.Secret{}); err != nil {
 		t.Fatal(err)
 	}
-	d, err := double.New(double.Config{SecretKey: key})
+	d, err := double.New(double.Config{SecretKey: key, Now: c.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +64,7 @@ func setup(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	gateway := stripe.New(stripe.Config{SecretKey: key, APIURL: "http://" + ln.Addr().String(), Timeout: 5 * time.Second})
-	r := &rig{T: t, store: s, double: d, stripe: gateway, handler: map[string]events.Handler{}}
+	r := &rig{T: t, store: s, db: database, url: "http://" + ln.Addr().String(), clock: c, double: d, stripe: gateway, handler: map[string]events.Handler{}}
 	ctx, stop := context.WithCancel(context.Background())
 	var mu sync.Mutex
 	var ready, ended sync.WaitGroup
@@ -74,9 +80,10 @@ func setup(t *testing.T) *rig {
 		}
 	}
 	deps := payworker.Deps{
-		Checkouts: given(events.Checkouts), Orders: given(events.Orders), Webhooks: given(events.Stripe),
-		Attempts: s, Authorizations: s, Endings: s, Gateway: gateway, Till: gateway,
-		Relay: func(ctx context.Context) { <-ctx.Done() }, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Checkouts: given(events.Checkouts), Orders: given(events.Orders), Payments: given(events.Payments), Webhooks: given(events.Stripe),
+		Attempts: s, Authorizations: s, Endings: s, Gateway: gateway, Till: gateway, Refunds: s, Returns: s, Hearing: s, Payback: gateway,
+		Grace: time.Minute, SweepEvery: 20 * time.Millisecond,
+		Relay: func(ctx context.Context) { <-ctx.Done() }, Now: c.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	var errs [2]error
 	ended.Go(func() { errs[0] = d.Run(ctx, ln) })
@@ -91,6 +98,51 @@ func setup(t *testing.T) *rig {
 	ready.Wait()
 	return r
 }
+
+// clock is the worker's and the store's, moved by the test.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func (r *rig) sql(statement string, args ...any) {
+	r.Helper()
+	testenv.Exec(r, r.db, statement, args...)
+}
+
+// call makes a call of Stripe's API that the adapter doesn't make.
+func (r *rig) call(path, form string) {
+	r.Helper()
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, r.url+path, strings.NewReader(form))
+	if err != nil {
+		r.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		r.Fatalf("%s: %s", path, resp.Status)
+	}
+}
+
+// free puts an order's seats back on sale, for the next one of the test.
+func (r *rig) free(o events.Order) { r.sql(`DELETE FROM sold_seats WHERE order_id = $1`, o.OrderID) }
 
 // give hands a message to the worker as its n-th delivery.
 func (r *rig) give(stream string, data []byte, n int) error {
@@ -109,9 +161,11 @@ func command(method string) events.CheckoutRequested {
 }
 
 // sold pays for the seats and commits the order: what is left is to capture it.
-func (r *rig) sold() events.Order {
+func (r *rig) sold() events.Order { r.Helper(); return r.soldWith("pm_card_visa") }
+
+func (r *rig) soldWith(method string) events.Order {
 	r.Helper()
-	c := command("pm_card_visa")
+	c := command(method)
 	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
 		r.Fatal(err)
 	}

@@ -9,51 +9,110 @@ import (
 	"onsale/internal/sale"
 )
 
-// webhook settles what happened at Stripe without us. The event only names the attempt; Stripe is asked for
-// the truth, so old, repeated and reordered events are harmless. An attempt that is Started has a checkout
-// message that will not be acknowledged before it is decided, so its events have nothing to add.
+// webhook settles what happened at Stripe without us. The event only names what changed; Stripe is asked for the
+// truth, so old and reordered events are harmless. Each event is dealt with once: it is recorded in the transaction
+// of what it changed, or alone where it changed nothing.
 func (w *worker) webhook(ctx context.Context, m events.Message) error {
 	e, err := events.Decode[events.StripeEvent](m.Data)
 	if err != nil {
 		return err
 	}
+	heard, err := w.heard.Do(ctx, e.ID)
+	if err != nil || heard {
+		return err
+	}
+	recorded, err := w.apply(ctx, e, m.Delivered)
+	if err != nil || recorded {
+		return err
+	}
+	_, err = w.hear.Do(ctx, sale.Webhook{ID: e.ID, Type: e.Type})
+	return err
+}
+
+// apply does what an event asks for, and says whether the event was recorded with it.
+func (w *worker) apply(ctx context.Context, e events.StripeEvent, try int) (bool, error) {
+	switch e.Type {
+	case events.WebhookAuthorized, events.WebhookDeclined, events.WebhookCanceled:
+		return w.intentChanged(ctx, e, try)
+	case events.WebhookChargeRefunded, events.WebhookRefundChanged, events.WebhookRefundUpdated, events.WebhookRefundFailed:
+		return w.moneyReturned(ctx, e)
+	case events.WebhookDisputeOpened, events.WebhookDisputeUpdated, events.WebhookDisputeClosed:
+		return w.disputed(ctx, e)
+	}
+	return false, nil
+}
+
+// intentChanged settles an attempt whose buyer has acted, or whose authorization has ended. An attempt that is
+// Started has a checkout message that will not be acknowledged before it is decided, so its events have nothing to
+// add.
+func (w *worker) intentChanged(ctx context.Context, e events.StripeEvent, try int) (bool, error) {
 	id, err := uuid.Parse(e.AttemptID)
 	if err != nil {
-		return nil // about something that isn't a payment attempt of ours
-	}
-	if !decides(e.Type) {
-		return nil
+		return false, nil // about something that isn't a payment attempt of ours
 	}
 	a, err := w.attempts.Do(ctx, id)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if a.ID != id {
-		return nil // of another system on the same account
-	}
+	because := sale.Webhook{ID: e.ID, Type: e.Type}
 	switch {
-	case a.State == sale.ActionRequired,
-		a.State == sale.Authorized && e.Type == "payment_intent.canceled":
+	case a.ID != id: // of another system on the same account
+		return false, nil
+	case a.State == sale.ActionRequired:
 		i, err := w.Gateway.Retrieve(ctx, e.IntentID)
-		if err != nil {
-			return err
+		if err != nil || i.Status == sale.IntentRequiresAction {
+			return false, err
 		}
-		if i.Status == sale.IntentRequiresAction || a.State == sale.Authorized && i.Status != sale.IntentCanceled {
-			return nil
-		}
-		return w.settle(ctx, a, i, m.Delivered)
-	case (a.State == sale.Declined || a.State == sale.Canceled) && e.Type == "payment_intent.amount_capturable_updated":
+		return true, w.settle(ctx, a, i, try, because)
+	case a.State == sale.Authorized && e.Type == events.WebhookCanceled:
+		return w.authorizationEnded(ctx, a, e, because)
+	case (a.State == sale.Declined || a.State == sale.Canceled) && e.Type == events.WebhookAuthorized:
 		// Given up here, and authorized there after all: the money must not stay reserved.
-		return w.giveBack(ctx, a, e.IntentID, m.Delivered)
+		return false, w.giveBack(ctx, a, e.IntentID, try)
 	}
-	return nil
+	return false, nil
 }
 
-// decides says whether an event can change what is known of an attempt.
-func decides(eventType string) bool {
-	switch eventType {
-	case "payment_intent.amount_capturable_updated", "payment_intent.payment_failed", "payment_intent.canceled":
-		return true
+// authorizationEnded is for money that was reserved and never taken: Stripe lets it go after some days. An order that
+// had its seats by then loses them; one that had none has failed.
+func (w *worker) authorizationEnded(ctx context.Context, a sale.Attempt, e events.StripeEvent, because sale.Webhook) (bool, error) {
+	i, err := w.Gateway.Retrieve(ctx, e.IntentID)
+	if err != nil || i.Status != sale.IntentCanceled {
+		return false, err
 	}
-	return false
+	o := events.Order{OrderID: a.OrderID, AttemptID: a.ID, IntentID: i.ID}
+	if voided, err := w.void(ctx, o, "authorization_canceled", because); err != nil || voided {
+		return voided, err
+	}
+	_, err = w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, Reason: i.Reason, Because: because})
+	return true, err
+}
+
+// taken are the states of an attempt whose money was taken, whatever became of it since.
+func taken(s sale.AttemptState) bool {
+	return s == sale.Captured || s == sale.Disputed || s == sale.ChargedBack || s == sale.PaidBack
+}
+
+// disputed records how a dispute stands at Stripe. It is found by the intent that it is about.
+func (w *worker) disputed(ctx context.Context, e events.StripeEvent) (bool, error) {
+	a, err := w.Attempts.AttemptOf(ctx, e.IntentID)
+	if err != nil || a.ID == uuid.Nil {
+		return false, err
+	}
+	if a.State == sale.Authorized {
+		return false, sale.Errorf(sale.Unavailable, "capture_pending", "the capture of attempt %s has not been recorded yet", a.ID)
+	}
+	d, err := w.Payback.Dispute(ctx, e.ObjectID)
+	if err != nil {
+		return false, err
+	}
+	if !d.State.Known() {
+		return false, sale.Errorf(sale.Unprocessable, "unknown_dispute_state", "dispute %s is %q", d.ID, d.State)
+	}
+	d.AttemptID = a.ID
+	if err := w.Returns.MarkDispute(ctx, d, sale.Webhook{ID: e.ID, Type: e.Type}); err != nil {
+		return false, err
+	}
+	w.Log.Warn("dispute", "order_id", a.OrderID, "attempt_id", a.ID, "dispute_id", d.ID, "state", string(d.State), "reason", d.Reason)
+	return true, nil
 }

@@ -10,6 +10,8 @@ import (
 type Books struct {
 	Orders   map[uuid.UUID]BookedOrder
 	Attempts map[uuid.UUID]Attempt
+	Refunds  []Refund
+	Disputes []Dispute
 	Sold     []SoldSeat
 	Outbox   []OutboxRow
 	Events   []string

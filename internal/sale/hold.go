@@ -13,9 +13,34 @@ type Hold struct {
 	EventID   string
 	Session   SessionHash
 	Seats     []string
-	Fence     int64 // grows with every hold of the event
-	ExpiresAt time.Time
-	Order     string // the order that pays for it, "" for none yet
+	Fence     int64         // grows with every hold of the event: of two holds of a seat, the later one has the higher
+	Left      time.Duration // until it lapses, as Redis said when it was read
+	ExpiresAt time.Time     // the same by the clock of who read it; nothing is decided by it
+	Order     string        // the order that pays for it, "" for none yet
+}
+
+// Wanted are seats that a session wants to hold.
+type Wanted struct {
+	EventID string
+	Session SessionHash
+	Seats   []string
+	TTL     time.Duration
+	Most    int // seats that the session may get in the whole sale, with those it bought; 0 for no such limit
+}
+
+// Taking is what came of a Wanted: a hold, or why there is none.
+type Taking struct {
+	Hold    Hold
+	Holders []Holder // who has the seats that were not free
+	Err     error
+}
+
+// Holder is who had a seat when someone else wanted it.
+type Holder struct {
+	Seat    string
+	Session SessionHash   // zero when it is sold
+	Fence   int64         // of the hold
+	Left    time.Duration // of the hold; when it is sold, negative
 }
 
 // Claim is an order's seats and the hold it took them with.
@@ -37,6 +62,11 @@ var ErrNoHold = Errorf(NotFound, "hold_not_found", "there is no such hold; it ma
 // SeatsTaken is the refusal that names the seats someone else has.
 func SeatsTaken(seats []string) *Error {
 	return Errorf(Conflict, "seats_taken", "someone else has %s", strings.Join(seats, ", ")).With("seats", seats)
+}
+
+// TooManyInSale is the refusal of seats to a session that would have more of a sale than it may.
+func TooManyInSale(most, bought int) *Error {
+	return Errorf(Conflict, "sale_limit", "a session can get at most %d seats in this sale; it has bought %d", most, bought).With("max_seats_per_sale", most).With("bought", bought)
 }
 
 // Accepted is a checkout that was answered with 202 and may not have been begun yet.

@@ -40,6 +40,7 @@ type Settlement struct {
 	IntentID     string
 	ClientSecret string // only where the buyer must act
 	Reason       string
+	Because      Webhook // recorded with it, zero for none
 }
 
 // Committed is what became of an order: Confirmed, Rejected, or what an earlier delivery had made of it.

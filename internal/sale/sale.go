@@ -42,6 +42,7 @@ type Event struct {
 // Rules bound what one session can do in a sale.
 type Rules struct {
 	MaxSeatsPerHold int
+	MaxSeatsPerSale int           // in all orders of a session and its hold together; 0 for no limit but that of a hold
 	HoldTTL         time.Duration // how long a fan has to pick and start paying
 	PaymentWindow   time.Duration // what a checkout extends the hold to, at least
 }
@@ -83,6 +84,7 @@ type Order struct {
 	Reason       string
 	RequestHash  [32]byte
 	ClientSecret string // Stripe's, of the attempt that waits for the buyer; for the buyer's page alone
+	KeepsSeats   bool   // of a refunded order: its seats stay sold
 }
 
 // AttemptState is where a payment attempt stands.
@@ -95,6 +97,9 @@ const (
 	Declined       AttemptState = "declined"
 	Captured       AttemptState = "captured"
 	Canceled       AttemptState = "canceled"
+	Disputed       AttemptState = "disputed"     // taken; the buyer's bank demands it back
+	ChargedBack    AttemptState = "charged_back" // the bank has it back
+	PaidBack       AttemptState = "refunded"     // it was given back
 )
 
 // Attempt is one try to be paid for an order. Its id is Stripe's idempotency key.

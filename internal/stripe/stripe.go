@@ -16,7 +16,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/dispute"
 	"github.com/stripe/stripe-go/v76/paymentintent"
+	"github.com/stripe/stripe-go/v76/refund"
 	"github.com/stripe/stripe-go/v76/webhook"
 
 	"onsale/events"
@@ -33,8 +35,10 @@ type Config struct {
 
 // Client calls Stripe. Safe for concurrent use.
 type Client struct {
-	intents paymentintent.Client
-	secrets []string
+	intents  paymentintent.Client
+	refunds  refund.Client
+	disputes dispute.Client
+	secrets  []string
 }
 
 // New makes a client. It opens no connection.
@@ -50,9 +54,12 @@ func New(cfg Config) *Client {
 	if cfg.APIURL != "" {
 		bc.URL = stripe.String(cfg.APIURL)
 	}
+	backend := stripe.GetBackendWithConfig(stripe.APIBackend, bc)
 	return &Client{
-		intents: paymentintent.Client{B: stripe.GetBackendWithConfig(stripe.APIBackend, bc), Key: cfg.SecretKey},
-		secrets: cfg.WebhookSecrets,
+		intents:  paymentintent.Client{B: backend, Key: cfg.SecretKey},
+		refunds:  refund.Client{B: backend, Key: cfg.SecretKey},
+		disputes: dispute.Client{B: backend, Key: cfg.SecretKey},
+		secrets:  cfg.WebhookSecrets,
 	}
 }
 
@@ -137,12 +144,6 @@ func (c *Client) Find(ctx context.Context, attempt uuid.UUID, since time.Time) (
 	return found, ok, err
 }
 
-// WebhookEvents are the types that a webhook endpoint must be enabled for; others have nothing to add: what was
-// captured is known from the answer to the capture.
-func WebhookEvents() []string {
-	return []string{"payment_intent.amount_capturable_updated", "payment_intent.payment_failed", "payment_intent.canceled"}
-}
-
 // Verify checks a webhook's signature over the raw body and its age (five minutes), and reads what it is about.
 func (c *Client) Verify(body []byte, signature string) (events.StripeEvent, error) {
 	bad := sale.Errorf(sale.Invalid, "bad_signature", "the webhook's signature is missing, wrong or too old")
@@ -154,9 +155,10 @@ func (c *Client) Verify(body []byte, signature string) (events.StripeEvent, erro
 		}
 		out := events.StripeEvent{V: events.Version, ID: e.ID, Type: string(e.Type), Created: time.Unix(e.Created, 0).UTC()}
 		var object struct {
-			Object   string            `json:"object"`
-			ID       string            `json:"id"`
-			Metadata map[string]string `json:"metadata"`
+			Object        string            `json:"object"`
+			ID            string            `json:"id"`
+			PaymentIntent string            `json:"payment_intent"`
+			Metadata      map[string]string `json:"metadata"`
 		}
 		if e.Data == nil {
 			return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook has no object")
@@ -164,8 +166,13 @@ func (c *Client) Verify(body []byte, signature string) (events.StripeEvent, erro
 		if err := json.Unmarshal(e.Data.Raw, &object); err != nil {
 			return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook's object can't be read").Because(err)
 		}
-		if object.Object == "payment_intent" {
+		switch object.Object {
+		case "payment_intent":
 			out.IntentID, out.AttemptID = object.ID, object.Metadata["attempt_id"]
+		case "charge":
+			out.IntentID = object.PaymentIntent
+		case "refund", "dispute":
+			out.IntentID, out.ObjectID = object.PaymentIntent, object.ID
 		}
 		return out, nil
 	}
@@ -196,25 +203,33 @@ func answer(verb string, pi *stripe.PaymentIntent, err error) (sale.Intent, erro
 	if err == nil {
 		return intent(pi), nil
 	}
+	e, err := sorted(verb, err)
+	if e != nil && e.Type == stripe.ErrorTypeCard && e.PaymentIntent != nil {
+		declined := intent(e.PaymentIntent)
+		declined.Status, declined.Reason = sale.IntentRequiresPaymentMethod, reason(e)
+		return declined, nil
+	}
+	return sale.Intent{}, err
+}
+
+// sorted gives a failed call the kind of what is known by it: a definite refusal, or an unknown outcome. Stripe's own
+// error is beside it, where there was one.
+func sorted(verb string, err error) (*stripe.Error, error) {
 	var e *stripe.Error
 	if !errors.As(err, &e) {
-		return sale.Intent{}, unknown(verb, transport(err))
+		return nil, unknown(verb, transport(err))
 	}
 	// The request's own error text may hold what was sent; only Stripe's codes go on.
 	cause := fmt.Errorf("stripe answered %d %s %s (request %s)", e.HTTPStatusCode, e.Type, e.Code, e.RequestID)
 	switch {
-	case e.Type == stripe.ErrorTypeCard && e.PaymentIntent != nil:
-		declined := intent(e.PaymentIntent)
-		declined.Status, declined.Reason = sale.IntentRequiresPaymentMethod, reason(e)
-		return declined, nil
 	case e.HTTPStatusCode == http.StatusTooManyRequests, e.HTTPStatusCode >= 500, e.HTTPStatusCode == http.StatusConflict,
 		e.HTTPStatusCode == http.StatusUnauthorized, e.HTTPStatusCode == http.StatusForbidden:
 		// A wrong API key is the operator's to mend, and no fan's order should die of it.
-		return sale.Intent{}, unknown(verb, cause)
+		return e, unknown(verb, cause)
 	case e.Code == stripe.ErrorCodePaymentIntentUnexpectedState:
-		return sale.Intent{}, sale.Errorf(sale.Conflict, "unexpected_state", "%s: the payment is in another state", verb).Because(cause)
+		return e, sale.Errorf(sale.Conflict, "unexpected_state", "%s: the payment is in another state", verb).Because(cause)
 	default:
-		return sale.Intent{}, sale.Errorf(sale.Invalid, string(e.Code), "%s: Stripe refused the request", verb).Because(cause)
+		return e, sale.Errorf(sale.Invalid, string(e.Code), "%s: Stripe refused the request", verb).Because(cause)
 	}
 }
 

@@ -43,13 +43,20 @@ func TestVerifyReadsWhatItIsAbout(t *testing.T) {
 		w.IntentID, w.AttemptID = id, attempt
 		return w
 	}
+	object := func(id, object string) events.StripeEvent {
+		w := want
+		w.IntentID, w.ObjectID = id, object
+		return w
+	}
 	for object, want := range map[string]events.StripeEvent{
 		paid: intent("pi_1", "a-1"),
 		`{"id":"pi_2","object":"payment_intent","metadata":null}`:                                 intent("pi_2", ""),
 		`{"id":"pi_3","object":"payment_intent","metadata":{}}`:                                   intent("pi_3", ""),
 		`{"id":"pi_4","object":"payment_intent"}`:                                                 intent("pi_4", ""),
-		`{"id":"ch_1","object":"charge","payment_intent":"pi_1","metadata":{"attempt_id":"a-1"}}`: want,
-		`{"id":"dp_1","object":"dispute","payment_intent":"pi_1"}`:                                want,
+		`{"id":"ch_1","object":"charge","payment_intent":"pi_1","metadata":{"attempt_id":"a-1"}}`: intent("pi_1", ""),
+		`{"id":"ch_1","object":"charge","payment_intent":null}`:                                   want,
+		`{"id":"du_1","object":"dispute","payment_intent":"pi_1"}`:                                object("pi_1", "du_1"),
+		`{"id":"re_1","object":"refund","payment_intent":"pi_1"}`:                                 object("pi_1", "re_1"),
 		`{"object":"balance","livemode":false}`:                                                   want,
 	} {
 		body := hook(object)

@@ -16,6 +16,7 @@ type testCard struct {
 	id          string
 	card        card
 	outcome     outcome
+	refund      string // what a refund of it is at first; "" for succeeded
 	code        string // of a decline
 	declineCode string
 	message     string
@@ -31,6 +32,10 @@ func lookUpCard(id string) (testCard, *apiError) {
 		c.card = card{"mastercard", "4444"}
 	case "pm_card_amex":
 		c.card = card{"amex", "8431"}
+	case "pm_card_pendingRefund":
+		c.card, c.refund = card{"visa", "7726"}, refundPending
+	case "pm_card_refundFail":
+		c.card, c.refund = card{"visa", "5126"}, refundFailed
 	case "pm_card_visa_chargeDeclined", "pm_card_chargeDeclined":
 		c = c.declining("0002", "card_declined", "generic_decline", "Your card was declined.")
 	case "pm_card_visa_chargeDeclinedInsufficientFunds", "pm_card_chargeDeclinedInsufficientFunds":

@@ -12,8 +12,9 @@
 //     with a log line. Order is not promised, as at Stripe.
 //
 // Where it differs from Stripe: a payment method keeps the id it was named by ("pm_card_visa") instead of
-// being copied to a new one, only test cards exist, an authorization does not expire, and `expand` is
-// ignored.
+// being copied to a new one, only test cards exist, `expand` is ignored, and what takes a bank or a buyer days
+// happens when a control endpoint says so: authorizations expire, pending refunds are decided (those of
+// pm_card_pendingRefund), disputes are opened and decided. A refund of pm_card_refundFail has failed at once.
 //
 // Commands and the packages that wire a service together may import it; the domain may not.
 package double

@@ -11,6 +11,11 @@ const (
 	eventFailed     = "payment_intent.payment_failed"
 	eventCanceled   = "payment_intent.canceled"
 	eventRefunded   = "charge.refunded"
+	eventRefund     = "refund.updated"
+	eventRefundFail = "refund.failed"
+	eventDisputed   = "charge.dispute.created"
+	eventDispute    = "charge.dispute.updated"
+	eventDisputeEnd = "charge.dispute.closed"
 )
 
 // confirmation is what a call that confirms says about the attempt.
@@ -232,41 +237,4 @@ func (t *tx) chargeOf(in *intent) *charge {
 	}
 	ch := *stored
 	return &ch
-}
-
-// refund gives amount back of a captured intent, or all that is left for 0.
-func (t *tx) refund(id string, amount int64, reason string, metadata map[string]string) (*refund, *apiError) {
-	in, ok := t.state.intents.get(id)
-	if !ok {
-		return nil, missing("payment_intent", "payment_intent", id)
-	}
-	if in.Status != statusSucceeded {
-		return nil, unexpectedState(in, "This PaymentIntent (%s) does not have a successful charge to refund.", id)
-	}
-	ch := t.chargeOf(in)
-	left := ch.AmountCaptured - ch.AmountRefunded
-	if left == 0 {
-		e := invalid("charge_already_refunded", "", "Charge %s has already been refunded.", ch.ID)
-		e.Charge = ch.ID
-		return nil, e
-	}
-	if amount == 0 {
-		amount = left
-	}
-	if amount > left {
-		return nil, invalid("", "amount", "Refund amount (%d) is greater than unrefunded amount on charge (%d)", amount, left)
-	}
-	re := &refund{
-		ID: newID("re_"), Object: "refund", Amount: amount, Charge: ch.ID, Created: t.now, Currency: in.Currency,
-		Metadata: metadata, PaymentIntent: id, Status: "succeeded",
-	}
-	if reason != "" {
-		re.Reason = &reason
-	}
-	ch.AmountRefunded += amount
-	ch.Refunded = ch.AmountRefunded == ch.AmountCaptured
-	t.saveRefund(re)
-	t.saveCharge(ch)
-	t.emit(eventRefunded, ch.snap())
-	return re, nil
 }

@@ -18,12 +18,13 @@ const journalMode = 0o600
 // entry is one line of the journal: what one call did. Answers and events mostly repeat an object of the
 // same line, and then hold its id instead of its bytes.
 type entry struct {
-	Intents []json.RawMessage `json:"pi,omitempty"`
-	Charges []json.RawMessage `json:"ch,omitempty"`
-	Refunds []json.RawMessage `json:"re,omitempty"`
-	Events  []eventLine       `json:"ev,omitempty"`
-	Keys    []keyLine         `json:"key,omitempty"`
-	Done    []string          `json:"done,omitempty"`
+	Intents  []json.RawMessage `json:"pi,omitempty"`
+	Charges  []json.RawMessage `json:"ch,omitempty"`
+	Refunds  []json.RawMessage `json:"re,omitempty"`
+	Disputes []json.RawMessage `json:"du,omitempty"`
+	Events   []eventLine       `json:"ev,omitempty"`
+	Keys     []keyLine         `json:"key,omitempty"`
+	Done     []string          `json:"done,omitempty"`
 }
 
 type eventLine struct {
@@ -54,6 +55,9 @@ func encode(c *change) []byte {
 	}
 	for _, re := range c.refunds {
 		e.Refunds, of[re.ID] = append(e.Refunds, re.raw), re.raw
+	}
+	for _, d := range c.disputes {
+		e.Disputes, of[d.ID] = append(e.Disputes, d.raw), d.raw
 	}
 	refer := func(raw json.RawMessage) (json.RawMessage, string) {
 		for id, same := range of {
@@ -105,6 +109,13 @@ func decode(line []byte) (*change, error) {
 			return nil, err
 		}
 		c.refunds, of[re.ID] = append(c.refunds, re), raw
+	}
+	for _, raw := range e.Disputes {
+		d := &dispute{raw: raw}
+		if err := json.Unmarshal(raw, d); err != nil {
+			return nil, err
+		}
+		c.disputes, of[d.ID] = append(c.disputes, d), raw
 	}
 	for _, l := range e.Events {
 		ev := l.event

@@ -151,6 +151,7 @@ type refund struct {
 	Currency           string            `json:"currency"`
 	Metadata           map[string]string `json:"metadata"`
 	PaymentIntent      string            `json:"payment_intent"`
+	FailureReason      string            `json:"failure_reason,omitempty"`
 	Reason             *string           `json:"reason"`
 	ReceiptNumber      *string           `json:"receipt_number"`
 	Status             string            `json:"status"`
@@ -162,6 +163,28 @@ func (r *refund) key() string    { return r.ID }
 func (r *refund) born() int64    { return r.Created }
 func (r *refund) status() string { return r.Status }
 func (r *refund) snap() snapshot { return snapshot{r.ID, r.raw} }
+
+// dispute is what the buyer's bank demands back.
+type dispute struct {
+	ID            string            `json:"id"`
+	Object        string            `json:"object"`
+	Amount        int64             `json:"amount"`
+	Charge        string            `json:"charge"`
+	Created       int64             `json:"created"`
+	Currency      string            `json:"currency"`
+	Livemode      bool              `json:"livemode"`
+	Metadata      map[string]string `json:"metadata"`
+	PaymentIntent string            `json:"payment_intent"`
+	Reason        string            `json:"reason"`
+	Status        string            `json:"status"`
+
+	raw json.RawMessage
+}
+
+func (d *dispute) key() string    { return d.ID }
+func (d *dispute) born() int64    { return d.Created }
+func (d *dispute) status() string { return d.Status }
+func (d *dispute) snap() snapshot { return snapshot{d.ID, d.raw} }
 
 // list is a page of objects.
 type list struct {

@@ -69,8 +69,26 @@ func askRefund(id string, _ *form) query {
 	}
 }
 
+func askDispute(id string, _ *form) query {
+	return func(s *state) (any, *apiError) {
+		d, ok := s.disputes.get(id)
+		if !ok {
+			return nil, missing("dispute", "dispute", id)
+		}
+		return d.raw, nil
+	}
+}
+
+func askDisputes(_ string, f *form) query {
+	q := f.page()
+	return func(s *state) (any, *apiError) { return pageOf(s.disputes, q, "dispute") }
+}
+
 func askRefunds(_ string, f *form) query {
 	q, of := f.page(), f.text("payment_intent")
+	if from, given := f.integer("created[gte]", 0); given {
+		q.first = from
+	}
 	return func(s *state) (any, *apiError) {
 		if of == "" {
 			return pageOf(s.refunds, q, "refund")

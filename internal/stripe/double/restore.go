@@ -57,6 +57,11 @@ func (d *Double) everything(events []*event, yield func(*change) bool) {
 			return
 		}
 	}
+	for _, du := range d.state.disputes.items {
+		if !yield(&change{disputes: []*dispute{du}}) {
+			return
+		}
+	}
 	for _, k := range d.keys.oldest {
 		if !yield(&change{keys: []*keyRecord{k}}) {
 			return
@@ -80,7 +85,7 @@ func (d *Double) commit(t *tx, rec *keyRecord, run command) (status int, body []
 		return d.cfg.WebhookURL == "" || d.cfg.WebhookEvents != nil && !slices.Contains(d.cfg.WebhookEvents, kind)
 	}
 	// Never earlier than what exists, whatever the clock does: pages are searched by time.
-	t.now = max(d.cfg.Now().Unix(), d.state.intents.newest(), d.state.refunds.newest())
+	t.now = max(d.cfg.Now().Unix(), d.state.intents.newest(), d.state.refunds.newest(), d.state.disputes.newest())
 
 	raw, failed := run(t)
 	status = 200

@@ -33,6 +33,8 @@ func (d *Double) routes() http.Handler {
 		"/v1/payment_intents/{id}": askIntent,
 		"/v1/refunds":              askRefunds,
 		"/v1/refunds/{id}":         askRefund,
+		"/v1/disputes":             askDisputes,
+		"/v1/disputes/{id}":        askDispute,
 	}
 	for path, ask := range gets {
 		d.route(mux, "GET "+path, func(c *call) { d.serveGet(c, ask) })
@@ -41,6 +43,10 @@ func (d *Double) routes() http.Handler {
 	d.route(mux, "PUT /_double/faults", d.serveSetFaults)
 	d.route(mux, "GET /_double/stats", d.serveStats)
 	d.route(mux, "POST /_double/authenticate/{id}", d.serveAuthenticate)
+	d.route(mux, "POST /_double/expire/{id}", d.serveExpire)
+	d.route(mux, "POST /_double/refunds/{id}", d.serveSettleRefund)
+	d.route(mux, "POST /_double/disputes", d.serveOpenDispute)
+	d.route(mux, "POST /_double/disputes/{id}", d.serveMoveDispute)
 	d.route(mux, "/", func(c *call) { c.refuse(unknownURL(c.r)) })
 	return mux
 }

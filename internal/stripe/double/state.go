@@ -6,7 +6,7 @@ import (
 	"sort"
 )
 
-// object is what a shelf holds: intents, charges, refunds.
+// object is what a shelf holds: intents, charges, refunds, disputes.
 type object interface {
 	key() string
 	born() int64 // unix seconds, never before that of an object made earlier
@@ -80,6 +80,7 @@ type state struct {
 	charges   *shelf[*charge]
 	refunds   *shelf[*refund]
 	refundsOf map[string]*shelf[*refund] // by intent
+	disputes  *shelf[*dispute]
 }
 
 func newState() *state {
@@ -88,6 +89,7 @@ func newState() *state {
 		charges:   newShelf[*charge](),
 		refunds:   newShelf[*refund](),
 		refundsOf: map[string]*shelf[*refund]{},
+		disputes:  newShelf[*dispute](),
 	}
 }
 
@@ -108,20 +110,24 @@ func (s *state) apply(c *change) {
 		}
 		of.put(re)
 	}
+	for _, d := range c.disputes {
+		s.disputes.put(d)
+	}
 }
 
 // change is all that one call does: it is written to the journal as one line, then applied.
 type change struct {
-	intents []*intent
-	charges []*charge
-	refunds []*refund
-	events  []*event
-	keys    []*keyRecord
-	done    []string // ids of events that were delivered or given up
+	intents  []*intent
+	charges  []*charge
+	refunds  []*refund
+	disputes []*dispute
+	events   []*event
+	keys     []*keyRecord
+	done     []string // ids of events that were delivered or given up
 }
 
 func (c *change) empty() bool {
-	return len(c.intents)+len(c.charges)+len(c.refunds)+len(c.events)+len(c.keys)+len(c.done) == 0
+	return len(c.intents)+len(c.charges)+len(c.refunds)+len(c.disputes)+len(c.events)+len(c.keys)+len(c.done) == 0
 }
 
 // tx is one call in progress: it reads the state and gathers a change.
@@ -153,6 +159,11 @@ func (t *tx) saveCharge(c *charge) {
 func (t *tx) saveRefund(r *refund) {
 	r.raw = mustJSON(r)
 	t.refunds = append(t.refunds, r)
+}
+
+func (t *tx) saveDispute(d *dispute) {
+	d.raw = mustJSON(d)
+	t.disputes = append(t.disputes, d)
 }
 
 // emit queues an event about an object as it is now.

@@ -1,0 +1,25 @@
+package events
+
+import "github.com/google/uuid"
+
+// NoticeSubject carries an event's notices of holds from node to node. No stream has it: what nobody hears is gone.
+func NoticeSubject(eventID string) string { return "notices." + eventID + ".seats" }
+
+// AllNotices selects the notices of all events.
+const AllNotices = "notices.*.seats"
+
+// SeatsNotice tells the other nodes what became of holds, in the order in which it did.
+type SeatsNotice struct {
+	V       int          `json:"v"`
+	EventID string       `json:"event_id"`
+	Node    string       `json:"node"` // who says so, and need not hear it
+	Holds   []HoldNotice `json:"holds"`
+}
+
+// HoldNotice is how long a hold has its seats from now on. It is no time of day, so that the clocks of two nodes need not
+// agree.
+type HoldNotice struct {
+	HoldID uuid.UUID `json:"hold_id"`
+	Seats  []string  `json:"seats"`
+	LeftMS int64     `json:"left_ms,omitempty"` // 0: it has them no more
+}

@@ -1,0 +1,157 @@
+package payworker_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"onsale/events"
+	"onsale/internal/sale"
+	"onsale/internal/stripe/double"
+)
+
+// The sweep ends what nobody ends: a buyer who never came back from the bank, and a call that was never made. Who did
+// come back, unheard of, has paid.
+func TestSweepEndsWhatNobodyEnds(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	left, back, never := command("pm_card_authenticationRequired"), command("pm_card_authenticationRequired"), command("pm_card_visa")
+	for _, c := range []events.CheckoutRequested{left, back} {
+		if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{never}); err != nil {
+		t.Fatal(err)
+	}
+	r.play("authenticate/"+r.attempt(back.OrderID).IntentID, `{"outcome":"success"}`) // and the webhook is lost
+	r.clock.advance(time.Minute + time.Second)                                        // the window, and not yet the grace
+	r.stands(left.OrderID, sale.AuthenticationRequired, sale.ActionRequired, sale.IntentRequiresAction)
+	r.clock.advance(time.Minute)
+	r.eventually("all three are decided", func() bool {
+		return r.attempt(left.OrderID).State == sale.Canceled && r.attempt(back.OrderID).State == sale.Authorized && r.attempt(never.OrderID).State == sale.Canceled
+	})
+	r.stands(left.OrderID, sale.PaymentFailed, sale.Canceled, sale.IntentCanceled)
+	r.stands(back.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
+	// The command that was not worked on for so long is: its order has failed, and Stripe is not asked.
+	if err := r.give(events.Checkouts, events.Encode(never), 1); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { n++; return true }); err != nil || n != 2 {
+		t.Errorf("%d intents (%v)", n, err)
+	}
+}
+
+// An answer that comes after the attempt was ended takes no money.
+func TestAuthorizationAfterTheEndIsGivenBack(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa")
+	begun, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.double.SetFaults(double.Faults{LatencyMS: 1000})
+	asked := make(chan error, 1)
+	go func() { asked <- r.give(events.Checkouts, events.Encode(c), 1) }()
+	r.eventually("the call is out", r.calling)
+	r.clock.advance(time.Hour)
+	if err := r.store.MarkAbandoned(t.Context(), []sale.Settlement{{Attempt: begun[0].Attempt, Reason: "payment_abandoned"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	var i sale.Intent
+	if err := r.stripe.Each(t.Context(), time.Time{}, func(x sale.Intent) bool { i = x; return true }); err != nil || i.Status != sale.IntentCanceled {
+		t.Errorf("the intent is %+v (%v)", i, err)
+	}
+}
+
+// The answer was lost, and Stripe has forgotten the key by the time the command is worked on again: the intent is
+// found, and no second one is made.
+func TestCommandReplayedAfterStripeForgotItsKey(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa")
+	r.double.SetFaults(double.Faults{TimeoutAfterShare: 1})
+	if err := r.give(events.Checkouts, events.Encode(c), 1); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("while answers are lost: %v", err)
+	}
+	r.clock.advance(25 * time.Hour)
+	r.double.SetFaults(double.Faults{})
+	for n := range 2 {
+		if err := r.give(events.Checkouts, events.Encode(c), n+2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.stands(c.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
+	n := 0
+	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { n++; return true }); err != nil || n != 1 {
+		t.Errorf("%d intents (%v)", n, err)
+	}
+}
+
+// One order that Postgres refuses fails alone; its neighbours in the batch are settled in the same delivery.
+func TestOneBadRecordFailsAlone(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	const n = 12
+	var all []events.CheckoutRequested
+	for range n {
+		all = append(all, command("pm_card_visa"))
+	}
+	r.sql(`ALTER TABLE payment_attempts ADD CONSTRAINT poison CHECK (state <> 'authorized' OR order_id <> '` + all[5].OrderID.String() + `')`)
+	errs := make(chan error, n)
+	for i, c := range all {
+		go func() {
+			err := r.give(events.Checkouts, events.Encode(c), 21)
+			if (err != nil) != (i == 5) {
+				t.Errorf("order %d: %v", i, err)
+			}
+			errs <- err
+		}()
+	}
+	for range n {
+		<-errs
+	}
+}
+
+// calling says whether a call is on its way through the double.
+func (r *rig) calling() bool {
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, r.url+"/_double/stats", nil)
+	if err != nil {
+		r.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var stats struct {
+		InUse int `json:"idempotency_keys_in_use"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&stats); err != nil {
+		r.Fatal(err)
+	}
+	return stats.InUse > 0
+}
+
+func (r *rig) eventually(what string, holds func() bool) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			r.Fatalf("not in time: %s", what)
+		case <-tick.C:
+		}
+	}
+}

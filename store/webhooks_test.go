@@ -1,0 +1,97 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"onsale/internal/sale"
+)
+
+func TestWebhooksAreHeardOnce(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	a := r.begin(checkout(0))[0]
+	because := sale.Webhook{ID: "evt_1", Type: "payment_intent.payment_failed"}
+	for range 2 {
+		if err := r.store.MarkDeclined(t.Context(), []sale.Settlement{{Attempt: a, Reason: "x", Because: because}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.store.MarkHeard(t.Context(), []sale.Webhook{{ID: "evt_2", Type: "b"}, because, {ID: "evt_2", Type: "b"}, {}}); err != nil {
+		t.Fatal(err)
+	}
+	heard, err := r.store.HeardWebhooks(t.Context(), []string{"evt_3", "evt_2", "evt_1"})
+	if err != nil || !slices.Equal(heard, []bool{false, true, true}) {
+		t.Errorf("heard %v (%v)", heard, err)
+	}
+	if n := one[int](r, `SELECT count(*) FROM webhook_events`); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// An event and its effect are recorded together or not at all.
+func TestWebhookWithoutItsEffectIsNotHeard(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	p := r.bought(0)
+	r.exec(`ALTER TABLE outbox ADD CONSTRAINT full_up CHECK (false)`)
+	because := sale.Webhook{ID: "evt_1", Type: "x"}
+	d := sale.Dispute{ID: "du_1", AttemptID: p.AttemptID, State: sale.DisputeLost, Amount: 1, Currency: "eur", OpenedAt: r.clock.Now()}
+	if err := r.store.MarkDispute(t.Context(), d, because); err == nil {
+		t.Error("recorded without its message")
+	}
+	if n := one[int](r, `SELECT (SELECT count(*) FROM webhook_events) + (SELECT count(*) FROM disputes)`); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+func TestOldWebhooksAreForgottenABatchAtATime(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	for i := range 25 {
+		if err := r.store.MarkHeard(t.Context(), []sale.Webhook{{ID: fmt.Sprint("evt_", i), Type: "x"}}); err != nil {
+			t.Fatal(err)
+		}
+		r.clock.advance(time.Hour)
+	}
+	before := r.clock.Now().Add(-5 * time.Hour) // the last five are younger
+	for _, want := range []int{8, 8, 4, 0} {
+		if n, err := r.store.ForgetWebhooks(t.Context(), before, 8); err != nil || n != want {
+			t.Errorf("forgot %d (%v), want %d", n, err, want)
+		}
+	}
+}
+
+func TestStaleAttempts(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 4) // the event's payment window is ten minutes
+	begun := r.begin(checkout(0), checkout(1), checkout(2), checkout(3))
+	r.put(begun[1], sale.ActionRequired, sale.AuthenticationRequired)
+	r.put(begun[2], sale.Authorized, sale.Processing)
+	r.put(begun[3], sale.Declined, sale.PaymentFailed)
+	stale := func(limit int) int {
+		all, err := r.store.StaleAttempts(t.Context(), time.Minute, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			if a.ID != begun[0].ID && a.ID != begun[1].ID {
+				t.Errorf("%s is %s", a.ID, a.State)
+			}
+		}
+		return len(all)
+	}
+	r.clock.advance(10*time.Minute + 59*time.Second)
+	if n := stale(10); n != 0 {
+		t.Errorf("%d within the grace", n)
+	}
+	r.clock.advance(2 * time.Second)
+	if n := stale(10); n != 2 {
+		t.Errorf("%d after it", n)
+	}
+	if n := stale(1); n != 1 {
+		t.Errorf("%d where one was asked for", n)
+	}
+}
