@@ -128,7 +128,12 @@ func (s *server) bind(ctx context.Context, o *onSale, h sale.Hold, order uuid.UU
 	if err != nil {
 		return err
 	}
-	return s.Holds.Bind(ctx, h, order, request, o.event.Rules.PaymentWindow, failed)
+	window := o.event.Rules.PaymentWindow
+	if err := s.Holds.Bind(ctx, h, order, request, window, failed); err != nil {
+		return err
+	}
+	s.notice(o, h.ID, h.Seats, max(h.Left, window))
+	return nil
 }
 
 // failedOrder is the order that a hold is bound to, if its payment failed: the hold is free again. "" otherwise.

@@ -1,14 +1,12 @@
 package api
 
 import (
-	"bytes"
-
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 )
 
-// A crowd calls two routes: it joins, and it polls. Their handlers are given what lies beneath the router, and most
-// calls reach them without it, since it costs as much as the handlers do.
+// A crowd calls a few routes: it joins, polls, and holds seats. Their handlers are given what lies beneath the router,
+// and most calls reach them without it, since it costs as much as the handlers do.
 type hotHandler func(ctx *fasthttp.RequestCtx, event string) error
 
 // routed is a hot handler as a route, for a path that is not written as most clients write it.
@@ -16,41 +14,46 @@ func routed(h hotHandler) fiber.Handler {
 	return func(c *fiber.Ctx) error { return h(c.Context(), c.Params("event")) }
 }
 
-const queuePath = "/v1/queue/"
+// hotRoute is the paths that have an event between two parts.
+type hotRoute struct {
+	method, before, after string
+	handler               hotHandler
+}
 
-var (
-	joinPath     = []byte("/join")
-	positionPath = []byte("/position")
-)
+// eventOf is the event of a request for the route.
+func (r *hotRoute) eventOf(method, uri []byte) (string, bool) {
+	if string(method) != r.method || len(uri) <= len(r.before)+len(r.after) {
+		return "", false
+	}
+	end := len(uri) - len(r.after)
+	event := uri[len(r.before):end]
+	if string(uri[:len(r.before)]) != r.before || string(uri[end:]) != r.after || !plainID(event) {
+		return "", false
+	}
+	return string(event), true
+}
 
 // hot serves the calls of a crowd, and gives all others to the router.
-func hot(app *fiber.App, join, position hotHandler) fasthttp.RequestHandler {
+func hot(app *fiber.App, routes ...hotRoute) fasthttp.RequestHandler {
 	router := app.Handler()
 	return func(ctx *fasthttp.RequestCtx) {
-		h, end := join, joinPath
-		switch {
-		case ctx.IsPost():
-		case ctx.IsGet():
-			h, end = position, positionPath
-		default:
-			router(ctx)
-			return
-		}
-		event, ok := bytes.CutPrefix(ctx.Request.Header.RequestURI(), []byte(queuePath))
-		if ok {
-			event, ok = bytes.CutSuffix(event, end)
-		}
-		if !ok || !plainID(event) {
-			router(ctx)
-			return
-		}
-		if err := h(ctx, string(event)); err != nil {
-			c := app.AcquireCtx(ctx)
-			defer app.ReleaseCtx(c)
-			if err := app.ErrorHandler(c, err); err != nil {
-				ctx.SetStatusCode(fiber.StatusInternalServerError)
+		method, uri := ctx.Method(), ctx.Request.Header.RequestURI()
+		for i := range routes {
+			event, ok := routes[i].eventOf(method, uri)
+			if !ok {
+				continue
 			}
+			if err := routes[i].handler(ctx, event); err != nil {
+				c := app.AcquireCtx(ctx)
+				defer app.ReleaseCtx(c)
+				c.Path(routes[i].before + ":event" + routes[i].after) // as the router would call the route in a log
+				if err := app.ErrorHandler(c, err); err != nil {
+					ctx.SetStatusCode(fiber.StatusInternalServerError)
+				}
+			}
+			return
 		}
+		router(ctx)
 	}
 }
 

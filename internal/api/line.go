@@ -321,14 +321,19 @@ const sessionHeader = "Onsale-Session"
 // inside checks the pass of a call: that it verifies, and that the caller has the session it was given to.
 // eventID "" takes the event of the pass.
 func (s *server) inside(c *fiber.Ctx, eventID, session string) (*onSale, sale.SessionHash, error) {
-	claims, err := s.Passes.Verify(problem.Bearer(c.Request()))
+	return s.entitled(c.UserContext(), c.Request(), eventID, session)
+}
+
+// entitled is inside for what lies beneath the router.
+func (s *server) entitled(ctx context.Context, r *fasthttp.Request, eventID, session string) (*onSale, sale.SessionHash, error) {
+	claims, err := s.Passes.Verify(problem.Bearer(r))
 	if err != nil {
 		return nil, sale.SessionHash{}, err
 	}
 	if eventID == "" {
 		eventID = claims.EventID
 	}
-	o, err := s.sales.find(c.UserContext(), eventID)
+	o, err := s.sales.find(ctx, eventID)
 	if err != nil {
 		return nil, sale.SessionHash{}, err
 	}

@@ -28,7 +28,9 @@ type onSale struct {
 	left    *line.Marks                // arrival numbers of those who left
 	leaves  *batch.Group[leaving, struct{}]
 	turns   *turns
-	seatMap seatMap
+	gone    goneSeats // held by someone a moment ago
+	best    *bestSeats
+	seatMap seatFeed
 	records publicRecords
 
 	newLane func(name string) *lane
@@ -71,6 +73,7 @@ func (s *sales) open(ctx context.Context, e sale.Event) (*onSale, error) {
 		lanes: map[string]*lane{},
 	}
 	o.record.Store(inLobby)
+	o.gone.seats, o.best = make([]goneSeat, len(seats)), newBestSeats(seats)
 	for i, t := range seats {
 		o.ordinal[t.ID] = i
 	}
@@ -287,7 +290,10 @@ func (o *onSale) admitted(l *logged) {
 	_, _ = o.drawn(&l.Admission) // who asks while it can't be made is told so
 	o.record.Store(l)
 	if l.State == sale.Closed {
-		o.closed.Do(func() { go o.forget() })
+		o.closed.Do(func() {
+			o.seatMap.close()
+			go o.forget()
+		})
 	}
 }
 

@@ -29,7 +29,7 @@ type sales struct {
 	admissions map[string]*logged
 	left       map[string]*line.Marks       // by event: arrival numbers of those who left
 	sold       map[string]map[string]string // event to seat to order
-	voided     map[string]bool              // orders: what confirmed them may be read once more, and later
+	freed      map[string]bool              // orders that gave their seats back: what confirmed them may be read once more, and later
 }
 
 // The catalog is read again every so often, and at once when an unknown event is asked for, but no more often
@@ -42,7 +42,7 @@ const (
 )
 
 func newSales(s *server) *sales {
-	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]*logged{}, left: map[string]*line.Marks{}, sold: map[string]map[string]string{}, voided: map[string]bool{}}
+	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]*logged{}, left: map[string]*line.Marks{}, sold: map[string]map[string]string{}, freed: map[string]bool{}}
 }
 
 // follow keeps the node's knowledge current until ctx ends.
@@ -56,6 +56,7 @@ func (s *sales) follow(ctx context.Context) error {
 	g.Go(func() error {
 		return s.keep(ctx, events.Follow{Stream: events.Turns, Subject: events.TurnsOf(events.TurnLeft)}, behind.Done, s.someLeft)
 	})
+	g.Go(func() error { return s.listen(ctx) })
 	g.Go(func() error { return s.keep(ctx, events.Follow{Stream: events.Orders}, behind.Done, s.ordered) })
 	g.Go(func() error {
 		return s.keep(ctx, events.Follow{Stream: events.Payments, From: events.FromNew}, func() {}, s.paid)
@@ -271,16 +272,19 @@ func (s *sales) ordered(m events.Message) {
 		s.sold[o.EventID] = sold
 	}
 	id := o.OrderID.String()
-	if o.Outcome == events.OrderVoided {
-		s.voided[id] = true
+	if o.Frees() {
+		s.freed[id] = true
 	}
 	for _, seat := range o.Seats {
 		switch {
-		case o.Outcome == events.OrderConfirmed && !s.voided[id]:
+		case o.Outcome == events.OrderConfirmed && !s.freed[id]:
 			sold[seat] = id
-		case o.Outcome == events.OrderVoided && sold[seat] == id:
+		case o.Frees() && sold[seat] == id:
 			delete(sold, seat)
 		}
+	}
+	if e := s.byID[o.EventID]; e != nil {
+		e.seatMap.ordered(o, sold)
 	}
 	s.mu.Unlock()
 	s.told.wake(o.OrderID, outcome{status: decided[o.Outcome], reason: o.Reason})
@@ -289,6 +293,7 @@ func (s *sales) ordered(m events.Message) {
 // decided is the status that an order's outcome gives it.
 var decided = map[events.OrderOutcome]sale.OrderStatus{
 	events.OrderConfirmed: sale.Confirmed, events.OrderRejected: sale.Rejected, events.OrderVoided: sale.Voided,
+	events.OrderRefunded: sale.Refunded,
 }
 
 // paid takes a payment's outcome: those after which an order waits for its buyer, or for nothing.

@@ -37,11 +37,12 @@ type Catalog interface {
 	Events(ctx context.Context) ([]sale.Event, error)
 	Seats(ctx context.Context, eventID string) ([]sale.Seat, error)
 	Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, error)
+	SoldSeats(ctx context.Context, eventID string) ([]string, error)
 }
 
 // Holds are the claims on seats.
 type Holds interface {
-	Take(ctx context.Context, eventID string, session sale.SessionHash, seats []string, ttl time.Duration) (sale.Hold, error)
+	TakeAll(ctx context.Context, wanted []sale.Wanted) ([]sale.Taking, error)
 	Find(ctx context.Context, eventID string, id uuid.UUID) (sale.Hold, error)
 	Release(ctx context.Context, h sale.Hold, order string) error
 	Bind(ctx context.Context, h sale.Hold, order uuid.UUID, request [32]byte, window time.Duration, replace string) error
@@ -70,6 +71,7 @@ type Deps struct {
 	Holds    Holds
 	Memory   Memory
 	Places   Places
+	Notices  Notices
 	Webhook  func(body []byte, signature string) (events.StripeEvent, error) // verifies
 
 	Tickets  line.Tickets
@@ -98,8 +100,13 @@ type server struct {
 	Deps
 	life   context.Context // of the followers; ends when the service does
 	sales  *sales
-	orders *batch.Group[uuid.UUID, sale.Order] // looks orders up, those of many requests at once
+	orders *batch.Group[uuid.UUID, sale.Order]    // looks orders up, those of many requests at once
+	takes  *batch.Group[sale.Wanted, sale.Taking] // takes seats, those of many requests at once
 	told   *waiters
+
+	notices   *notices
+	streaming chan struct{} // one for each stream of seat changes
+	heartbeat time.Duration // of such a stream
 
 	door    *door
 	sending chan struct{} // one for each page of the public records, until it is written
@@ -126,6 +133,10 @@ func newServer(life context.Context, d Deps) *server {
 		Deps: d, life: life, orders: batch.New(lookups, d.Catalog.Orders), told: newWaiters(), door: newDoor(d.Entry),
 		sending: make(chan struct{}, pagesAtOnce), reading: make(chan struct{}, readersAtOnce), proving: make(chan struct{}, proversAtOnce),
 	}
+	s.takes = batch.New(takeGroup, func(ctx context.Context, wanted []sale.Wanted) ([]sale.Taking, error) {
+		return s.Holds.TakeAll(ctx, wanted)
+	})
+	s.notices, s.streaming, s.heartbeat = newNotices(d.Notices, d.Now), make(chan struct{}, maxStreams), heartbeat
 	s.sales = newSales(s)
 	return s
 }
@@ -137,10 +148,13 @@ func (s *server) routes() *fiber.App {
 		Immutable: true, // what a handler reads may outlive it: in a chunk, in a log
 	})
 	v1 := app.Group("/v1")
-	// Polls are answered from memory, and joins bounded by their group. They are too many to be given a timer each,
+	// Polls are answered from memory, joins and holds bounded by their groups. They are too many to be given a timer each,
 	// or an id where nothing went wrong.
 	v1.Post("/queue/:event/join", routed(s.postJoin))
 	v1.Get("/queue/:event/position", routed(s.getPosition))
+	v1.Post("/events/:event/holds", routed(s.postHold))
+	v1.Get("/events/:event/seats", routed(s.getSeats))
+	v1.Get("/events/:event/seats/stream", routed(s.getSeatStream))
 	v1.Get("/queue/:event", s.getQueue)
 	app.Use(problem.RequestID, deadline)
 	v1.Delete("/queue/:event/position", s.deletePosition)
@@ -150,14 +164,17 @@ func (s *server) routes() *fiber.App {
 	v1.Get("/queue/:event/chunks", s.getChunks)
 	v1.Get("/events", s.listEvents)
 	v1.Get("/events/:event", s.getEvent)
-	v1.Get("/events/:event/seats", s.getSeats)
-	v1.Post("/events/:event/holds", s.postHold)
 	v1.Delete("/holds/:hold", s.deleteHold)
 	v1.Post("/holds/:hold/checkout", s.postCheckout)
 	v1.Get("/orders/:order", s.getOrder)
 	v1.Post("/webhooks/stripe", s.postStripe)
 	app.Get("/.well-known/jwks.json", s.getJWKS)
-	app.Server().Handler = hot(app, s.postJoin, s.getPosition)
+	app.Server().Handler = hot(app,
+		hotRoute{fiber.MethodPost, "/v1/queue/", "/join", s.postJoin},
+		hotRoute{fiber.MethodGet, "/v1/queue/", "/position", s.getPosition},
+		hotRoute{fiber.MethodPost, "/v1/events/", "/holds", s.postHold},
+		hotRoute{fiber.MethodGet, "/v1/events/", "/seats", s.getSeats},
+	)
 	return app
 }
 

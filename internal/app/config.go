@@ -60,6 +60,7 @@ type Payworker struct {
 	StripeSecretKey string        `name:"stripe-secret-key" env:"STRIPE_SECRET_KEY" required:"" help:"Stripe's API key." secret:"all"`
 	StripeAPIURL    string        `name:"stripe-api-url" env:"STRIPE_API_URL" help:"Another address for Stripe's API: the local double."`
 	StripeTimeout   time.Duration `name:"stripe-timeout" env:"STRIPE_TIMEOUT" default:"20s" help:"Of one call; after it the outcome is unknown and is asked for again."`
+	AbandonGrace    time.Duration `name:"abandon-grace" env:"PAYWORKER_ABANDON_GRACE" default:"1m" help:"How long after its payment window a payment that its buyer has not authenticated is canceled."`
 	AckWait         time.Duration `name:"ack-wait" env:"PAYWORKER_ACK_WAIT" default:"40s" help:"After so long without an answer a message is given to another worker."`
 	Concurrency     int           `name:"concurrency" env:"PAYWORKER_CONCURRENCY" default:"64" help:"Messages at once, of each stream."`
 }
@@ -109,6 +110,7 @@ func (c Payworker) Validate() error {
 	return errors.Join(c.Common.Validate(),
 		unless(c.StripeTimeout > 0 && c.AckWait >= c.StripeTimeout+10*time.Second,
 			"ack-wait must be at least 10s longer than stripe-timeout: a call that is still out must not be made again"),
+		unless(c.AbandonGrace >= time.Second && c.AbandonGrace <= time.Hour, "abandon-grace must be 1s to 1h"),
 		unless(c.Concurrency >= 1 && c.Concurrency <= 1024, "concurrency must be 1 to 1024"),
 	)
 }

@@ -60,14 +60,14 @@ func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) err
 		return p.serveOps(ctx, cfg.OpsListen, func(app fiber.Router) {
 			if cfg.AdminToken != "" {
 				admin.Mount(app, admin.Deps{
-					Token: cfg.AdminToken, Catalog: p.store, Paces: p.store, Log: p.nats, Codes: access.NewCodes(secret), Line: p.nats.EnsureLine,
+					Token: cfg.AdminToken, Catalog: p.store, Paces: p.store, Orders: p.store, Log: p.nats, Codes: access.NewCodes(secret), Line: p.nats.EnsureLine,
 				})
 			}
 		})
 	})
 	g.Go(func() error {
 		return api.Run(ctx, api.Deps{
-			Listener: ln, Streams: p.nats, Catalog: p.store, Holds: p.redis, Memory: p.redis, Places: p.redis,
+			Listener: ln, Streams: p.nats, Catalog: p.store, Holds: p.redis, Memory: p.redis, Places: p.redis, Notices: p.nats,
 			Webhook: stripe.New(stripe.Config{WebhookSecrets: cfg.WebhookSecrets}).Verify,
 			Tickets: line.NewTickets(secret), Codes: access.NewCodes(secret), Passes: passes, Entry: entryCost, MaxChunk: cfg.MaxChunk,
 			Now: time.Now, Log: log, Ready: &p.ready,
@@ -98,6 +98,9 @@ func RunAdmitter(ctx context.Context, cfg Admitter, log *slog.Logger) error {
 	return g.Wait()
 }
 
+// sweepEvery is how often the payworker looks for payments that nobody ends.
+const sweepEvery = 3 * time.Second
+
 // RunPayworker deals with Stripe.
 func RunPayworker(ctx context.Context, cfg Payworker, log *slog.Logger) error {
 	p, err := connect(ctx, "payworker", cfg.Common, "", log)
@@ -114,9 +117,11 @@ func RunPayworker(ctx context.Context, cfg Payworker, log *slog.Logger) error {
 		return payworker.Run(ctx, payworker.Deps{
 			Checkouts: p.consume(worker, "payworker-checkouts", events.Checkouts),
 			Orders:    p.consume(worker, "payworker-orders", events.Orders),
+			Payments:  p.consume(worker, "payworker-refunds", events.Payments, events.PaymentsOf(events.PaymentRefundRequested)),
 			Webhooks:  p.consume(worker, "payworker-stripe", events.Stripe),
 			Attempts:  p.store, Authorizations: p.store, Endings: p.store, Gateway: gateway, Till: gateway,
-			Relay: p.relay(events.Payments), Now: time.Now, Log: log,
+			Refunds: p.store, Returns: p.store, Hearing: p.store, Payback: gateway,
+			Grace: cfg.AbandonGrace, SweepEvery: sweepEvery, Relay: p.relay(events.Payments), Now: time.Now, Log: log,
 		})
 	})
 	return g.Wait()

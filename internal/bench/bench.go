@@ -54,7 +54,11 @@ func All() []Bench {
 		{"line-10m", "a line of ten million: memory, restart, opening and ticks, each against its bar", benchTenMillion},
 		{"draw", "places of a lobby's draw, its Merkle tree and its proofs, in one goroutine", benchDraw},
 		{"eta", "the ETA's honesty and arrivals against the target, in simulated sales in virtual time", benchETA},
-		{"path", "orders through the whole path, from join to captured, with the Stripe double at no latency", benchPath},
+		{"commit", "two-seat orders committed, durable, with their outbox rows but no relay; against a transaction for each", benchCommit},
+		{"hold", "holds of two seats over HTTP, each of a fan whose pass the node has seen; against the bare handler", benchHold},
+		{"hold-contended", "10,000 fans who want one of 100 seats: each held once, and refusals; against the bare handler", benchHoldContended},
+		{"seatmap", "the stadium's map: clients that have it, against the bare handler; its size, and a change seen on another node, against their bars", benchSeatMap},
+		{"path", "orders from hold to captured, with the Stripe double at no latency, and the wait for the confirmation", benchPath},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 )
@@ -32,14 +33,24 @@ func dial(address string, end time.Time) (*conn, error) {
 
 // call sends a request and checks the status of its answer. The body is valid until the next call.
 func (c *conn) call(request []byte, want int) ([]byte, error) {
+	status, err := c.send(request)
+	if err == nil && status != want {
+		method, _, _ := bytes.Cut(request, []byte(" HTTP/"))
+		err = fmt.Errorf("%s answered %d: %s", method, status, c.body)
+	}
+	return c.body, err
+}
+
+// send sends a request and reads the answer: its status, and its body into c.body.
+func (c *conn) send(request []byte) (int, error) {
 	if _, err := c.Write(request); err != nil {
-		return nil, err
+		return 0, err
 	}
 	status, length := 0, -1
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -51,21 +62,20 @@ func (c *conn) call(request []byte, want int) ([]byte, error) {
 			length, err = strconv.Atoi(string(value))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("an answer with the line %q", line)
+			return 0, fmt.Errorf("an answer with the line %q", line)
 		}
 	}
+	if status == http.StatusNotModified {
+		length = 0 // it has no body, whatever it says of its length
+	}
 	if length < 0 {
-		return nil, fmt.Errorf("an answer of status %d without a length", status)
+		return 0, fmt.Errorf("an answer of status %d without a length", status)
 	}
 	c.body = append(c.body[:0], make([]byte, length)...)
 	if _, err := io.ReadFull(c.in, c.body); err != nil {
-		return nil, err
+		return 0, err
 	}
-	if status != want {
-		method, _, _ := bytes.Cut(request, []byte(" HTTP/"))
-		return nil, fmt.Errorf("%s answered %d: %s", method, status, c.body)
-	}
-	return c.body, nil
+	return status, nil
 }
 
 // appendGet appends a request without a body; header is empty or ends a line.

@@ -6,76 +6,98 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sync/errgroup"
 )
 
-// benchPath sells the stadium two seats at a time. Every order is a fan of its own: join, poll until the pass,
+// benchPath sells stadiums two seats at a time. Every order is a fan of its own who was let in before the clock runs:
 // hold, check out, wait for the confirmation. What counts is how many payments Stripe's double captures in a time in
-// which fans come and go evenly; every order of the run must be confirmed, and captured in the end.
+// which fans come and go evenly; every order of the run must be confirmed, and captured in the end. Then fans come at
+// half of that rate, and what counts is how long they wait from the checkout to the confirmation.
 func benchPath(ctx context.Context, r *runner) (_ []Result, err error) {
 	s, err := r.start(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	seats, err := s.event(ctx, "stadium", "stadium", 100_000)
-	if err != nil {
-		return nil, err
-	}
-	bareAddress, stop, err := bare(http.StatusOK, []byte(`{"ok":true}`))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	p := &path{system: s, seats: seats}
-	return r.compare(ctx, []versus{{"path", "orders/s", "bare Fiber, requests/s"}}, func(ctx context.Context) (float64, []float64, error) {
+	p := &path{system: s}
+	results, err := r.compare(ctx, []versus{{"path", "orders/s", ""}}, func(ctx context.Context) (float64, []float64, error) {
 		v, err := p.sell(ctx, r.Connections, r.Duration)
-		if err != nil {
-			return 0, nil, err
-		}
-		base, err := closedLoop(ctx, r.Connections, r.Duration, simple(bareAddress))
-		return v, []float64{base}, err
+		return v, nil, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	rate := results[0].Value / 2
+	r.tell("  fans come at %.0f a second", rate)
+	waits, err := r.compare(ctx, []versus{{"path-p99", "ms at half", "at most"}}, func(ctx context.Context) (float64, []float64, error) {
+		late, err := p.arrive(ctx, r.Connections, rate, r.Duration)
+		return float64(late.ValueAtQuantile(99)) / 1000, []float64{maxPathMS}, err
+	})
+	return append(results, waits...), err
 }
 
-const seatsPerOrder = 2
+const (
+	seatsPerOrder = 2
+	maxPathMS     = 1000
+)
 
+// path is a system that sells.
 type path struct {
 	*system
-	seats []string
-	next  atomic.Int64 // the first seat that nobody was sent for
+	shows int
 	sold  atomic.Int64 // orders confirmed since the start
+}
+
+// fans puts another stadium on sale, and returns the numbers of those who are let in: as many as it has seats for.
+func (p *path) fans(ctx context.Context, connections int) (*shop, <-chan uint64, error) {
+	p.shows++
+	sh, err := p.shop(ctx, fmt.Sprintf("stadium-%d", p.shows), "stadium", 0)
+	if err == nil {
+		err = sh.meet(ctx, connections, p.address)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	all := make(chan uint64, sh.fans())
+	for i := range sh.fans() {
+		all <- i
+	}
+	close(all)
+	return sh, all, nil
 }
 
 // warmUp is how long fans buy before the clock runs.
 const warmUp = 2 * time.Second
 
-// sell lets fans buy and returns the captures a second.
-func (p *path) sell(ctx context.Context, fans int, d time.Duration) (float64, error) {
+var errSoldOut = errors.New("the stadium is sold out: shorten --duration")
+
+// sell lets fans buy one after the other on each connection, and returns the captures a second.
+func (p *path) sell(ctx context.Context, connections int, d time.Duration) (float64, error) {
+	sh, fans, err := p.fans(ctx, connections)
+	if err != nil {
+		return 0, err
+	}
 	end := time.Now().Add(warmUp + d)
 	var buying errgroup.Group
-	for range fans {
+	for range connections {
 		buying.Go(func() error {
-			c, err := dial(p.address, end)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			for ctx.Err() == nil && time.Now().Before(end) {
-				at := p.next.Add(seatsPerOrder) - seatsPerOrder
-				if int(at)+seatsPerOrder > len(p.seats) {
-					return errors.New("the stadium is sold out: shorten --duration or take fewer --samples")
+			return p.on(end, func(c *conn) error {
+				for ctx.Err() == nil && time.Now().Before(end) {
+					fan, more := <-fans
+					if !more {
+						return errSoldOut
+					}
+					if _, err := p.buy(c, sh, fan); err != nil {
+						return err
+					}
 				}
-				if err := p.buy(ctx, c, p.seats[at:at+seatsPerOrder]); err != nil {
-					return err
-				}
-				p.sold.Add(1)
-			}
-			return ctx.Err()
+				return ctx.Err()
+			})
 		})
 	}
 	time.Sleep(time.Until(end.Add(-d)))
@@ -87,13 +109,68 @@ func (p *path) sell(ctx context.Context, fans int, d time.Duration) (float64, er
 	if err := errors.Join(buying.Wait(), errBefore, errAfter); err != nil {
 		return 0, err
 	}
+	return float64(after-before) / took.Seconds(), p.settled(ctx)
+}
+
+// arrive lets fans come at a rate, and returns how long they waited from the checkout to the confirmation, in
+// microseconds.
+func (p *path) arrive(ctx context.Context, connections int, rate float64, d time.Duration) (*hdrhistogram.Histogram, error) {
+	all := hdrhistogram.New(1, int64(2*requestLimit/time.Microsecond), 3)
+	sh, fans, err := p.fans(ctx, connections)
+	if err != nil {
+		return all, err
+	}
+	var mu sync.Mutex
+	var next atomic.Int64
+	total := int64(rate * d.Seconds())
+	start := time.Now()
+	var buying errgroup.Group
+	for range connections {
+		buying.Go(func() error {
+			return p.on(start.Add(d), func(c *conn) error {
+				for i := next.Add(1) - 1; i < total && ctx.Err() == nil; i = next.Add(1) - 1 {
+					fan, more := <-fans
+					if !more {
+						return errSoldOut
+					}
+					time.Sleep(time.Until(start.Add(time.Duration(float64(i) / rate * float64(time.Second)))))
+					took, err := p.buy(c, sh, fan)
+					if err != nil {
+						return err
+					}
+					mu.Lock()
+					err = all.RecordValue(took.Microseconds())
+					mu.Unlock()
+					if err != nil {
+						return err
+					}
+				}
+				return ctx.Err()
+			})
+		})
+	}
+	return all, errors.Join(buying.Wait(), p.settled(ctx))
+}
+
+// on does something with a connection of its own, for use until end.
+func (p *path) on(end time.Time, do func(c *conn) error) error {
+	c, err := dial(p.address, end)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return do(c)
+}
+
+// settled returns once all that was confirmed is captured.
+func (p *path) settled(ctx context.Context) error {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		all, err := p.captured(ctx)
 		if err != nil || all >= p.sold.Load() {
-			return float64(after-before) / took.Seconds(), err
+			return err
 		}
 		if time.Now().After(deadline) {
-			return 0, fmt.Errorf("of %d orders %d are captured", p.sold.Load(), all)
+			return fmt.Errorf("of %d orders %d are captured", p.sold.Load(), all)
 		}
 	}
 }
@@ -119,47 +196,27 @@ func (p *path) captured(ctx context.Context) (int64, error) {
 	return stats.Intents["succeeded"], nil
 }
 
-// buy is one fan's way.
-func (p *path) buy(ctx context.Context, c *conn, seats []string) error {
-	session := uuid.NewString()
-	var line struct {
-		Ticket, Pass string
-		PollAfterMS  int64 `json:"poll_after_ms"`
-	}
-	if err := into(&line)(c.call(appendPost(nil, "/v1/queue/stadium/join", "", encode(map[string]any{"session": session})), http.StatusCreated)); err != nil {
-		return err
-	}
-	poll := appendGet(nil, "/v1/queue/stadium/position", "Authorization: Bearer "+line.Ticket+"\r\n")
-	time.Sleep(time.Duration(line.PollAfterMS) * time.Millisecond / 4) // a fan who comes when nobody waits is let in by the next tick
-	for {
-		if err := into(&line)(c.call(poll, http.StatusOK)); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if line.Pass != "" {
-			break
-		}
-		time.Sleep(time.Duration(line.PollAfterMS) * time.Millisecond * 6 / 10) // before half of it has passed it would be refused
-	}
-	proof := "Authorization: Bearer " + line.Pass + "\r\nOnsale-Session: " + session + "\r\n"
+// buy is one fan's way from the hold on. It returns how long the confirmation took from the checkout.
+func (p *path) buy(c *conn, sh *shop, fan uint64) (time.Duration, error) {
+	proof := sh.passes.header(fan) + "Onsale-Session: " + string(shopSession(nil, fan)) + "\r\n"
 	var hold struct {
 		ID string `json:"hold_id"`
 	}
-	take := encode(map[string]any{"seat_ids": seats, "session": session})
-	if err := into(&hold)(c.call(appendPost(nil, "/v1/events/stadium/holds", proof, take), http.StatusCreated)); err != nil {
-		return err
+	seats := sh.seats[fan*seatsPerOrder : (fan+1)*seatsPerOrder]
+	if err := into(&hold)(c.call(sh.request(nil, fan, seats...), http.StatusCreated)); err != nil {
+		return 0, err
 	}
 	var order struct{ Status string }
 	pay := encode(map[string]any{"payment": map[string]string{"payment_method": "pm_card_visa"}, "idempotency_key": "1"})
+	start := time.Now()
 	if err := into(&order)(c.call(appendPost(nil, "/v1/holds/"+hold.ID+"/checkout", proof+"Prefer: wait=15\r\n", pay), http.StatusAccepted)); err != nil {
-		return err
+		return 0, err
 	}
 	if order.Status != "confirmed" {
-		return fmt.Errorf("order is %q: %s", order.Status, c.body)
+		return 0, fmt.Errorf("order is %q: %s", order.Status, c.body)
 	}
-	return nil
+	p.sold.Add(1)
+	return time.Since(start), nil
 }
 
 // into reads the answer of a call.

@@ -41,7 +41,13 @@ func (r *runner) start(ctx context.Context) (*system, error) {
 // it would only follow the lines, at the cost of the first.
 func (s *system) oneByOne(ctx context.Context, r *runner, do func(address string) error) error {
 	cfg := s.Local.API
-	cfg.MaxChunk, cfg.AdminToken, cfg.OpsListen = 1, "", ""
+	cfg.MaxChunk = 1
+	return s.beside(ctx, r, cfg, "single", do)
+}
+
+// beside runs a second api while do has its address, once it knows an event.
+func (s *system) beside(ctx context.Context, r *runner, cfg app.API, event string, do func(address string) error) error {
+	cfg.AdminToken, cfg.OpsListen = "", ""
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -50,7 +56,7 @@ func (s *system) oneByOne(ctx context.Context, r *runner, do func(address string
 	ended := make(chan error, 1)
 	go func() { ended <- app.RunAPI(ctx, cfg, ln, r.Log) }()
 	look := load{address: ln.Addr().String(), status: http.StatusOK, request: func(buf []byte, _ uint64) []byte {
-		return appendGet(buf, "/v1/queue/single", "")
+		return appendGet(buf, "/v1/queue/"+event, "")
 	}}
 	for err = errors.New("not yet"); err != nil; _, err = once(look) {
 		select {

@@ -124,7 +124,7 @@ func startCounted(t *testing.T, l *up.Local) (base string, c *counted, tickets l
 	ended := make(chan error, 1)
 	go func() {
 		ended <- api.Run(ctx, api.Deps{
-			Listener: ln, Streams: c, Catalog: c, Holds: c, Memory: c, Places: c, Tickets: tickets, Codes: access.NewCodes(secret), Passes: passes,
+			Listener: ln, Streams: c, Catalog: c, Holds: c, Memory: c, Places: c, Notices: streams, Tickets: tickets, Codes: access.NewCodes(secret), Passes: passes,
 			Entry: api.Entry{Policy: entry.DefaultPolicy(), Proofs: entry.NewProofs(secret)}, MaxChunk: 1024, Now: time.Now, Log: quiet, Ready: &ready,
 		})
 	}()
@@ -196,6 +196,6 @@ func settled(t *testing.T, c *counted) {
 		if now := c.calls.Load(); now != last {
 			last, since = now, time.Now()
 		}
-		return time.Since(since) > time.Second // places are stored behind the joins, within a quarter of that
+		return time.Since(since) > time.Second // places are stored behind the joins, within half of that and a write
 	})
 }

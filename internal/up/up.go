@@ -20,9 +20,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"onsale/events"
 	"onsale/internal/app"
 	"onsale/internal/stack"
-	"onsale/internal/stripe"
 	"onsale/internal/stripe/double"
 	"onsale/store"
 )
@@ -192,7 +192,7 @@ func (l *Local) startStripe(ctx context.Context, cfg Config, sec secrets, g *err
 		return fmt.Errorf("listen for the Stripe double: %w", err)
 	}
 	l.Double, err = double.New(double.Config{
-		SecretKey: sec.StripeKey, WebhookURL: l.BaseURL + "/v1/webhooks/stripe", WebhookSecret: sec.WebhookSecret, WebhookEvents: stripe.WebhookEvents(),
+		SecretKey: sec.StripeKey, WebhookURL: l.BaseURL + "/v1/webhooks/stripe", WebhookSecret: sec.WebhookSecret, WebhookEvents: events.WebhookTypes(),
 		JournalPath: filepath.Join(cfg.Dir, journalFile), Log: cfg.Log.With("service", "stripe-double"),
 	})
 	if err != nil {
@@ -294,7 +294,7 @@ func (l *Local) configs(cfg Config, sec secrets, opsAddr string) configs {
 			PassKeys: sec.PassKey, PassTTL: 10 * time.Minute, AdminToken: sec.AdminToken, WebhookSecrets: []string{webhook}, MaxChunk: maxChunk, EntryCost: cost},
 		admitter: app.Admitter{Common: common, Tick: 100 * time.Millisecond},
 		payworker: app.Payworker{Common: common, StripeSecretKey: l.StripeKey, StripeAPIURL: l.StripeURL, StripeTimeout: 20 * time.Second,
-			AckWait: 40 * time.Second, Concurrency: 64},
+			AckWait: 40 * time.Second, Concurrency: 64, AbandonGrace: time.Minute},
 		committer: app.Committer{Common: common, RedisURL: l.RedisURL, AckWait: 30 * time.Second, Concurrency: 512},
 	}
 }
