@@ -196,22 +196,7 @@ func benchHoldContended(ctx context.Context, r *runner) (_ []Result, err error) 
 			return sh.request(buf, losers[rand.IntN(len(losers))], sh.seats[rand.IntN(len(sh.seats))])
 		}}
 	}
-	answer, err := once(refused(s.address))
-	if err != nil {
-		return nil, err
-	}
-	bareAddress, stop, err := bare(http.StatusConflict, answer)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	return r.compare(ctx, []versus{{"hold-contended", "refusals/s", "bare Fiber, same body and answer"}}, func(ctx context.Context) (float64, []float64, error) {
-		rates, err := r.inTurn(ctx, refused(s.address), refused(bareAddress))
-		if err != nil {
-			return 0, nil, err
-		}
-		return rates[0], rates[1:], nil
-	})
+	return r.againstBare(ctx, versus{"hold-contended", "refusals/s", "bare Fiber, same body and answer"}, s.address, refused)
 }
 
 // rush lets every fan ask once for one of the seats, at random, and returns those who got none. Each seat must have

@@ -122,22 +122,7 @@ func benchPosition(ctx context.Context, r *runner) (_ []Result, err error) {
 			return appendGet(buf, "/v1/queue/line/position", tickets.header(polled.Add(1)))
 		}}
 	}
-	answer, err := once(polls(s.address))
-	if err != nil {
-		return nil, err
-	}
-	bareAddress, stop, err := bare(http.StatusOK, answer)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	return r.compare(ctx, []versus{{"position", "polls/s", "bare Fiber, same answer"}}, func(ctx context.Context) (float64, []float64, error) {
-		rates, err := r.inTurn(ctx, polls(s.address), polls(bareAddress))
-		if err != nil {
-			return 0, nil, err
-		}
-		return rates[0], rates[1:], nil
-	})
+	return r.againstBare(ctx, versus{"position", "polls/s", "bare Fiber, same answer"}, s.address, polls)
 }
 
 // tickets are headers with tickets of many fans, each as long as the others, in one piece: a million strings would

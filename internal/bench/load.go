@@ -53,6 +53,27 @@ func (r *runner) inTurn(ctx context.Context, loads ...load) ([]float64, error) {
 	return rates, nil
 }
 
+// againstBare compares a load on the system with the same on a bare handler that answers as the system did once.
+func (r *runner) againstBare(ctx context.Context, v versus, address string, of func(address string) load) (_ []Result, err error) {
+	l := of(address)
+	answer, err := once(l)
+	if err != nil {
+		return nil, err
+	}
+	bareAddress, stop, err := bare(l.status, answer)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	return r.compare(ctx, []versus{v}, func(ctx context.Context) (float64, []float64, error) {
+		rates, err := r.inTurn(ctx, l, of(bareAddress))
+		if err != nil {
+			return 0, nil, err
+		}
+		return rates[0], rates[1:], nil
+	})
+}
+
 // openLoop sends requests at a fixed rate, whatever the answers do, and returns the latencies in microseconds,
 // each from when its request was due.
 func openLoop(ctx context.Context, connections int, rate float64, d time.Duration, l load) (*hdrhistogram.Histogram, error) {

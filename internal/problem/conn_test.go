@@ -113,10 +113,8 @@ func TestConn_Reads(t *testing.T) {
 	}
 }
 
-// A client that reads nothing does not hold an answer for ever, whether it is one write or many.
-func TestConn_Writes(t *testing.T) {
-	t.Parallel()
-	c, l, _ := pair(t, Limits{Write: 30 * second})
+// filling writes for as long as it can, elsewhere, and says how that ended. It returns once a write waits.
+func (c *conn) filling() <-chan error {
 	ended := make(chan error, 1)
 	go func() {
 		for {
@@ -132,6 +130,14 @@ func TestConn_Writes(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	return ended
+}
+
+// A client that reads nothing does not hold an answer for ever, whether it is one write or many.
+func TestConn_Writes(t *testing.T) {
+	t.Parallel()
+	c, l, _ := pair(t, Limits{Write: 30 * second})
+	ended := c.filling()
 	l.pass(30 * second)
 	select {
 	case err := <-ended:
@@ -160,21 +166,7 @@ func TestConn_Streams(t *testing.T) {
 		}
 		l.pass(20 * second)
 	}
-	ended := make(chan error, 1)
-	go func() {
-		for {
-			if _, err := c.Write(make([]byte, 64<<10)); err != nil {
-				ended <- err
-				return
-			}
-		}
-	}()
-	for waits := 0; waits < 100; waits++ { // until a write waits
-		if c.doing.Load()%kinds != answerRead {
-			waits = 0
-		}
-		time.Sleep(time.Millisecond)
-	}
+	ended := c.filling()
 	l.pass(31 * second)
 	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a client that reads nothing ends with %v", err)
