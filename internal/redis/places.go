@@ -43,33 +43,47 @@ const (
 	recalledAtOnce   = 64
 	rememberedAtOnce = 1024
 	settledAtOnce    = 512
-	longTail         = 292 * entrySize // bytes: 8 KB, which a look-up has to search
+)
+
+// Tails of more than longTail are moved into hashes a few at a time, by those who write to them and those who look
+// something up in them: a line that grows fast is not held up by that, and a crowd that comes again clears them away. Of
+// a tail that is several times as long some is moved at every touch.
+const (
+	longTail       = 292 * entrySize // bytes: 8 KB, which a look-up has to search
+	tooLong        = 4               // times
+	settledAWrite  = 8               // tails
+	settledALookUp = 2
 )
 
 // Recall returns the lowest places that sessions already have in a line, in order; nil where none is known. With an error
 // it returns those that were found before it.
 func (c *Client) Recall(ctx context.Context, k line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error) {
 	all := make([]*line.Ticket, len(sessions))
-	out := all
+	out, prefix := all, places(k)
 	for some := range slices.Chunk(sessions, recalledAtOnce) {
 		asked := make([]byte, 0, len(some)*(2+len(sale.SessionHash{})))
 		for _, s := range some {
 			tail := tailOf(s)
 			asked = append(append(asked, tail[:]...), s[:]...)
 		}
-		found, err := c.recall.Run(ctx, c.c, []string{places(k)}, asked).Text()
+		found, err := c.recall.Run(ctx, c.c, []string{prefix}, asked, longTail).Text()
 		if err != nil {
 			return all, unavailable("recall places", err)
 		}
-		if len(found) != len(some)*placeSize {
+		places, long := found[:min(len(found), len(some)*placeSize)], found[min(len(found), len(some)*placeSize):]
+		if len(places) != len(some)*placeSize || len(long)%3 != 0 {
 			return all, fmt.Errorf("recall places: %d bytes for %d sessions", len(found), len(some))
 		}
 		for i, s := range some {
-			if place := []byte(found[i*placeSize : (i+1)*placeSize]); !bytes.Equal(place, unknownPlace) {
+			if place := []byte(places[i*placeSize : (i+1)*placeSize]); !bytes.Equal(place, unknownPlace) {
 				out[i] = &line.Ticket{Epoch: k.Epoch, Sequence: binary.BigEndian.Uint64(place), Index: binary.BigEndian.Uint32(place[8:]), Session: s}
 			}
 		}
 		out = out[len(some):]
+		few := settledALookUp
+		if err := c.settleSome(ctx, k, []byte(long), &few); err != nil {
+			return all, err
+		}
 	}
 	return all, nil
 }
@@ -77,15 +91,28 @@ func (c *Client) Recall(ctx context.Context, k line.Key, sessions []sale.Session
 // Remember stores places of one lane. Of the places that a session has, the lowest counts; each takes room, so
 // Recall first what may be known already.
 func (c *Client) Remember(ctx context.Context, k line.Key, tickets []line.Ticket) error {
+	few := settledAWrite
 	for some := range slices.Chunk(byTail(tickets), rememberedAtOnce) {
 		long, err := c.remember.Run(ctx, c.c, []string{places(k)}, longTail, packed(some)).Text()
 		if err != nil {
 			return unavailable("remember places", err)
 		}
-		for tail := range slices.Chunk([]byte(long), 2) {
-			if err := c.settle.Run(ctx, c.c, []string{places(k)}, tail, settledAtOnce).Err(); err != nil {
-				return unavailable("settle places", err)
-			}
+		if err := c.settleSome(ctx, k, []byte(long), &few); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleSome moves places of tails, three bytes each: its name, and how many times too long it is. It takes as many as
+// few says, and those that are much too long.
+func (c *Client) settleSome(ctx context.Context, k line.Key, long []byte, few *int) error {
+	for tail := range slices.Chunk(long, 3) {
+		if *few--; *few < 0 && tail[2] < tooLong {
+			continue
+		}
+		if err := c.settle.Run(ctx, c.c, []string{places(k)}, tail[:2], settledAtOnce).Err(); err != nil {
+			return unavailable("settle places", err)
 		}
 	}
 	return nil
