@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -152,6 +153,10 @@ func passing(err error) bool {
 	return errors.Is(err, errRace)
 }
 
+// elsewhere are the classes of Postgres's errors that say nothing of the data: connections, the transaction's state and a
+// standby that is read-only still, rollbacks, resources, objects that are not ready, an operator's hand, the system.
+var elsewhere = []string{"08", "25", "40", "53", "55", "57", "58"}
+
 // classify gives an error its kind: one that the database itself raised about the data is a defect, one about
 // reaching the database may pass.
 func classify(err error) error {
@@ -161,7 +166,7 @@ func classify(err error) error {
 		return nil
 	case sale.KindOf(err) != sale.Internal:
 		return err
-	case errors.As(err, &pg) && pg.Code[:2] != "57" && pg.Code[:2] != "53" && pg.Code[:2] != "08" && pg.Code[:2] != "40":
+	case errors.As(err, &pg) && !slices.Contains(elsewhere, pg.Code[:2]):
 		return err
 	default:
 		return sale.Errorf(sale.Unavailable, "database_unavailable", "the database did not answer; try again").Because(err)

@@ -56,6 +56,9 @@ func newMemory(places Places, key line.Key) *memory {
 func (m *memory) add(ctx context.Context, tickets []line.Ticket, again bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if again && len(m.waiting) >= maxForgotten/2 {
+		return // Redis most likely has them; room is for those that it can't have
+	}
 	if len(m.waiting) >= maxForgotten/2 && !m.away {
 		room := m.room
 		m.mu.Unlock()

@@ -40,7 +40,7 @@ const (
 	lookAgain   = 100 * time.Millisecond  // after which what differs is looked at again: the notice may have been on its way
 	settleEvery = 15                      // looks at Redis, to one at Postgres
 	lookLimit   = 10 * time.Second
-	askedFor    = 10 * time.Second // after which a map that nobody asks for is no longer looked after
+	askedFor    = 2 * heartbeat // after which a map that nobody asks for is no longer looked after
 )
 
 // seatsOf is an event's seat map. It is made when it is first asked for, and looked after for as long as it is: one that
@@ -57,6 +57,8 @@ func (s *server) seatsOf(ctx context.Context, o *onSale) (*watched, error) {
 		m := o.seatMap.made.Load()
 		if m == nil {
 			m = s.watch(o)
+		} else if m.looked.Load() && m.isAsked(s.Now()) {
+			return m, nil // another was quicker
 		}
 		bounded, cancel := context.WithTimeout(s.life, lookLimit)
 		defer cancel()

@@ -46,8 +46,8 @@ const (
 )
 
 // Tails of more than longTail are moved into hashes a few at a time, by those who write to them and those who look
-// something up in them: a line that grows fast is not held up by that, and a crowd that comes again clears them away. Of
-// a tail that is several times as long some is moved at every touch.
+// something up in them: a line that grows fast is not held up by that, and a crowd that comes again clears them away. One
+// that is several times as long is moved at every touch.
 const (
 	longTail       = 292 * entrySize // bytes: 8 KB, which a look-up has to search
 	tooLong        = 4               // times
@@ -111,8 +111,11 @@ func (c *Client) settleSome(ctx context.Context, k line.Key, long []byte, few *i
 		if *few--; *few < 0 && tail[2] < tooLong {
 			continue
 		}
-		if err := c.settle.Run(ctx, c.c, []string{places(k)}, tail[:2], settledAtOnce).Err(); err != nil {
-			return unavailable("settle places", err)
+		for moved := settledAtOnce; moved == settledAtOnce; { // whole: someone may choose sessions of one tail
+			var err error
+			if moved, err = c.settle.Run(ctx, c.c, []string{places(k)}, tail[:2], settledAtOnce).Int(); err != nil {
+				return unavailable("settle places", err)
+			}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 // Package redis keeps what may be lost: holds with their time to live, marks of sold seats, the places of
 // sessions, and which checkouts were accepted. It is the only importer of go-redis. All keys of an event share
-// a hash tag, so each script runs on one node of a cluster; Postgres and the streams can restore all of it.
+// a hash tag, so each script runs on one node of a cluster. Postgres and the streams have all of it that matters: what is lost costs
+// holds, convenience and the count of what a session bought.
 package redis
 
 import (

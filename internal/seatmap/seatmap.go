@@ -99,12 +99,9 @@ func (m *Map) Sell(seats []string) {
 	})
 }
 
-// Unsell says that seats are no longer sold, as the ledger has it.
+// Unsell says that seats are no longer sold, as the ledger has it. Who holds one by now came after the sale.
 func (m *Map) Unsell(seats []string) {
-	m.each(seats, func(i int32) {
-		m.sold[i], m.marked[i] = false, false
-		delete(m.held, i)
-	})
+	m.each(seats, func(i int32) { m.sold[i], m.marked[i] = false, false })
 }
 
 // Lapse frees the seats whose holds have ended by now, and says when the next will; zero for none.

@@ -226,6 +226,9 @@ func sorted(verb string, err error) (*stripe.Error, error) {
 		e.HTTPStatusCode == http.StatusUnauthorized, e.HTTPStatusCode == http.StatusForbidden:
 		// A wrong API key is the operator's to mend, and no fan's order should die of it.
 		return e, unknown(verb, cause)
+	case e.Type == stripe.ErrorTypeIdempotency:
+		// The key was used with other parameters, by another build: what it did then must be looked up.
+		return e, unknown(verb, cause)
 	case e.Code == stripe.ErrorCodePaymentIntentUnexpectedState:
 		return e, sale.Errorf(sale.Conflict, "unexpected_state", "%s: the payment is in another state", verb).Because(cause)
 	default:
