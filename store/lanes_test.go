@@ -10,15 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/tern/v2/migrate"
 
 	"onsale/internal/access"
 	"onsale/internal/draw"
 	"onsale/internal/line"
 	"onsale/internal/sale"
-	"onsale/internal/testenv"
-	"onsale/migrations"
 	"onsale/store"
 )
 
@@ -196,22 +192,7 @@ func TestGrantCodesRefuses(t *testing.T) {
 // Events from before there was a draw are given secrets that nobody can tell: 32 bytes, of no two events the same.
 func TestMigrationGivesOldEventsTheirSecrets(t *testing.T) {
 	t.Parallel()
-	url := testenv.Postgres(t, nil)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	m, err := migrate.NewMigrator(t.Context(), conn, "public.schema_version")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.LoadMigrations(migrations.Files); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.MigrateTo(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	url, conn := migrated(t, 1)
 	const old = 50
 	if _, err := conn.Exec(t.Context(), `INSERT INTO events (event_id, name, currency, rate, seats, max_seats_per_hold, hold_ttl_ms, payment_window_ms)
 		SELECT 'e' || n, 'A show', 'eur', 5, 1, 6, 120000, 600000 FROM generate_series(1, $1) n`, old); err != nil {

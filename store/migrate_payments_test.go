@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -11,15 +12,15 @@ import (
 	"onsale/store"
 )
 
-// Orders that were called refunded before refunds were recorded get one, and all others stay as they are.
-func TestMigrationGivesOldRefundsTheirRows(t *testing.T) {
-	t.Parallel()
-	url := testenv.Postgres(t, nil)
+// migrated is a database as it was after a migration.
+func migrated(t *testing.T, version int32) (url string, conn *pgx.Conn) {
+	t.Helper()
+	url = testenv.Postgres(t, nil)
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	m, err := migrate.NewMigrator(t.Context(), conn, "public.schema_version")
 	if err != nil {
 		t.Fatal(err)
@@ -27,9 +28,16 @@ func TestMigrationGivesOldRefundsTheirRows(t *testing.T) {
 	if err := m.LoadMigrations(migrations.Files); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.MigrateTo(t.Context(), 3); err != nil {
+	if err := m.MigrateTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
+	return url, conn
+}
+
+// Orders that were called refunded before refunds were recorded get one, and all others stay as they are.
+func TestMigrationGivesOldRefundsTheirRows(t *testing.T) {
+	t.Parallel()
+	url, conn := migrated(t, 3)
 	for _, sql := range []string{
 		`INSERT INTO events (event_id, name, currency, rate, seats, max_seats_per_hold, hold_ttl_ms, payment_window_ms, draw_secret)
 			VALUES ('show', 'A show', 'eur', 5, 1, 6, 120000, 600000, decode(repeat('00', 32), 'hex'))`,

@@ -59,29 +59,29 @@ const (
 // it returns those that were found before it.
 func (c *Client) Recall(ctx context.Context, k line.Key, sessions []sale.SessionHash) ([]*line.Ticket, error) {
 	all := make([]*line.Ticket, len(sessions))
-	out, prefix := all, places(k)
+	out := all
 	for some := range slices.Chunk(sessions, recalledAtOnce) {
 		asked := make([]byte, 0, len(some)*(2+len(sale.SessionHash{})))
 		for _, s := range some {
 			tail := tailOf(s)
 			asked = append(append(asked, tail[:]...), s[:]...)
 		}
-		found, err := c.recall.Run(ctx, c.c, []string{prefix}, asked, longTail).Text()
+		found, err := c.recall.Run(ctx, c.c, []string{places(k)}, asked, longTail).Text()
 		if err != nil {
 			return all, unavailable("recall places", err)
 		}
-		places, long := found[:min(len(found), len(some)*placeSize)], found[min(len(found), len(some)*placeSize):]
-		if len(places) != len(some)*placeSize || len(long)%3 != 0 {
+		long := len(found) - len(some)*placeSize
+		if long < 0 || long%3 != 0 {
 			return all, fmt.Errorf("recall places: %d bytes for %d sessions", len(found), len(some))
 		}
 		for i, s := range some {
-			if place := []byte(places[i*placeSize : (i+1)*placeSize]); !bytes.Equal(place, unknownPlace) {
+			if place := []byte(found[i*placeSize : (i+1)*placeSize]); !bytes.Equal(place, unknownPlace) {
 				out[i] = &line.Ticket{Epoch: k.Epoch, Sequence: binary.BigEndian.Uint64(place), Index: binary.BigEndian.Uint32(place[8:]), Session: s}
 			}
 		}
 		out = out[len(some):]
 		few := settledALookUp
-		if err := c.settleSome(ctx, k, []byte(long), &few); err != nil {
+		if err := c.settleSome(ctx, k, []byte(found[len(some)*placeSize:]), &few); err != nil {
 			return all, err
 		}
 	}

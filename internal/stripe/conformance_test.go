@@ -1,7 +1,6 @@
 package stripe
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"onsale/internal/sale"
+	"onsale/internal/stack"
 )
 
 // official starts Stripe's own mock, which knows Stripe's OpenAPI document and refuses what that does not allow, and
@@ -32,47 +31,32 @@ func official(t *testing.T) string {
 		t.Fatalf("build stripe-mock (`go mod download` fetches it): %v\n%s", err, out)
 	}
 	// Without an address of its own for HTTPS it takes a port that another one may have.
-	cmd := exec.Command(path, "-http-addr", "127.0.0.1:0", "-https-addr", "127.0.0.1:0")
-	cmd.SysProcAttr, cmd.Stderr = mortal(), os.Stderr
-	stdout, err := cmd.StdoutPipe()
+	dir := t.TempDir()
+	mock, err := stack.StartProgram(dir, stack.Program{Name: "stripe-mock", Path: path, Args: []string{"-http-addr", "127.0.0.1:0", "-https-addr", "127.0.0.1:0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	started, ended := make(chan error, 1), make(chan struct{})
-	address := make(chan string, 1)
-	go func() {
-		defer close(ended)
-		// The child ends with the thread that started it, which must therefore last as long.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
+	t.Cleanup(func() { _ = mock.Kill() }) // it may have ended
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for limit := time.After(time.Minute); ; {
+		log, err := os.ReadFile(filepath.Join(dir, "log", "stripe-mock.log"))
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			if _, at, ok := strings.Cut(lines.Text(), "Listening for HTTP at address: "); ok {
-				address <- strings.TrimSpace(at)
+		if _, after, ok := strings.Cut(string(log), "Listening for HTTP at address: "); ok {
+			if at, _, whole := strings.Cut(after, "\n"); whole {
+				return "http://" + strings.TrimSpace(at)
 			}
 		}
-		_ = cmd.Wait() // it is killed
-	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
+		select {
+		case <-mock.Ended():
+			t.Fatal(mock.Why())
+		case <-limit:
+			t.Fatalf("stripe-mock does not listen:\n%s", log)
+		case <-look.C:
+		}
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		<-ended
-	})
-	select {
-	case at := <-address:
-		return "http://" + at
-	case <-ended:
-		t.Fatal("stripe-mock ended at once")
-	case <-time.After(time.Minute):
-		t.Fatal("stripe-mock does not listen")
-	}
-	return ""
 }
 
 // TestStripeAcceptsEveryRequest sends each request that the adapter can make to Stripe's own mock.
