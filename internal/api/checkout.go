@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -85,14 +86,8 @@ func (s *server) postCheckout(c *fiber.Ctx) error {
 
 // accept binds the hold to the order, stores the command, and remembers that it was accepted.
 func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash, holdID, order uuid.UUID, request [32]byte, method string) (sale.Order, error) {
-	h, err := s.Holds.Find(ctx, o.event.ID, holdID)
-	if err == nil && h.Session != session {
-		err = sale.ErrNoHold
-	}
+	h, err := s.bind(ctx, o, session, holdID, order, request)
 	if err != nil {
-		return sale.Order{}, err
-	}
-	if err := s.bind(ctx, o, h, order, request); err != nil {
 		return sale.Order{}, err
 	}
 	amount, err := o.price(h.Seats)
@@ -123,22 +118,38 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 }
 
 // bind takes the hold for this order. A hold whose earlier order failed to be paid may be tried again.
-func (s *server) bind(ctx context.Context, o *onSale, h sale.Hold, order uuid.UUID, request [32]byte) error {
-	failed, err := s.failedOrder(ctx, h)
-	if err != nil {
-		return err
+func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, hold, order uuid.UUID, request [32]byte) (sale.Hold, error) {
+	b := sale.Binding{Order: order, Request: request, Window: o.event.Rules.PaymentWindow}
+	h, err := s.Holds.Bind(ctx, o.event.ID, session, hold, b)
+	if other := boundTo(err); other != "" {
+		failed, lookErr := s.failedOrder(ctx, other)
+		if lookErr != nil {
+			return sale.Hold{}, lookErr
+		}
+		if failed != "" {
+			b.Replace = failed
+			h, err = s.Holds.Bind(ctx, o.event.ID, session, hold, b)
+		}
 	}
-	window := o.event.Rules.PaymentWindow
-	if err := s.Holds.Bind(ctx, h, order, request, window, failed); err != nil {
-		return err
+	if err == nil {
+		s.notice(o, h.ID, h.Seats, h.Left)
 	}
-	s.notice(o, h.ID, h.Seats, max(h.Left, window))
-	return nil
+	return h, err
+}
+
+// boundTo is the order that a hold is being paid with, where that is why it was refused.
+func boundTo(err error) string {
+	var e *sale.Error
+	if !errors.As(err, &e) || e.Code != "checkout_in_progress" {
+		return ""
+	}
+	order, _ := e.Fields["order_id"].(string)
+	return order
 }
 
 // failedOrder is the order that a hold is bound to, if its payment failed: the hold is free again. "" otherwise.
-func (s *server) failedOrder(ctx context.Context, h sale.Hold) (string, error) {
-	id, err := uuid.Parse(h.Order)
+func (s *server) failedOrder(ctx context.Context, order string) (string, error) {
+	id, err := uuid.Parse(order)
 	if err != nil {
 		return "", nil
 	}
@@ -149,7 +160,7 @@ func (s *server) failedOrder(ctx context.Context, h sale.Hold) (string, error) {
 	if o.Status != sale.PaymentFailed {
 		return "", nil
 	}
-	return h.Order, nil
+	return order, nil
 }
 
 // sameRequest compares with the command that was stored first under the same id.

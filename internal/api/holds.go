@@ -232,10 +232,7 @@ func (s *server) ownHold(c *fiber.Ctx) (*onSale, sale.Hold, error) {
 	if err != nil {
 		return nil, sale.Hold{}, sale.ErrNoHold
 	}
-	h, err := s.Holds.Find(c.UserContext(), o.event.ID, id)
-	if err == nil && h.Session != session {
-		err = sale.ErrNoHold
-	}
+	h, err := s.Holds.Find(c.UserContext(), o.event.ID, session, id)
 	return o, h, err
 }
 
@@ -244,11 +241,11 @@ func (s *server) deleteHold(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	failed, err := s.failedOrder(c.UserContext(), h)
+	failed, err := s.failedOrder(c.UserContext(), h.Order)
 	if err != nil {
 		return err
 	}
-	if err := s.Holds.Release(c.UserContext(), h, failed); err != nil {
+	if err := s.Holds.Release(c.UserContext(), h.EventID, h.Session, h.ID, failed); err != nil {
 		return err
 	}
 	if seats, err := o.choice(h.Seats); err == nil { // a plan never changes: it has them

@@ -43,9 +43,9 @@ type Catalog interface {
 // Holds are the claims on seats.
 type Holds interface {
 	TakeAll(ctx context.Context, wanted []sale.Wanted) ([]sale.Taking, error)
-	Find(ctx context.Context, eventID string, id uuid.UUID) (sale.Hold, error)
-	Release(ctx context.Context, h sale.Hold, order string) error
-	Bind(ctx context.Context, h sale.Hold, order uuid.UUID, request [32]byte, window time.Duration, replace string) error
+	Find(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID) (sale.Hold, error)
+	Release(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, order string) error
+	Bind(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, b sale.Binding) (sale.Hold, error)
 }
 
 // Memory is what Redis remembers for all nodes.

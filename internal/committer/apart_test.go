@@ -38,7 +38,9 @@ func (n *nobody) MarkVoided(_ context.Context, _ string, _ sale.SessionHash, ord
 	return n.mark(order, false)
 }
 
-func (n *nobody) ReleaseFor(context.Context, string, uuid.UUID, uuid.UUID) error { return nil }
+func (n *nobody) ReleaseFor(context.Context, string, sale.SessionHash, uuid.UUID, uuid.UUID) error {
+	return nil
+}
 
 func (n *nobody) mark(order uuid.UUID, sold bool) error {
 	n.mu.Lock()

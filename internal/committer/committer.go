@@ -27,7 +27,7 @@ type Holds interface {
 	HeldByOthers(ctx context.Context, claims []sale.Claim) ([][]string, error)
 	MarkSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) error
 	MarkVoided(ctx context.Context, eventID string, session sale.SessionHash, order uuid.UUID, seats []string) error
-	ReleaseFor(ctx context.Context, eventID string, hold, order uuid.UUID) error
+	ReleaseFor(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID) error
 }
 
 // Deps are what the service needs of the world.
@@ -140,7 +140,7 @@ func (c *committer) order(ctx context.Context, m events.Message) error {
 	case events.OrderConfirmed:
 		return c.markSold(ctx, o)
 	case events.OrderRejected:
-		return c.Holds.ReleaseFor(ctx, o.EventID, o.HoldID, o.OrderID)
+		return c.Holds.ReleaseFor(ctx, o.EventID, o.Session, o.HoldID, o.OrderID)
 	case events.OrderVoided, events.OrderRefunded:
 		if !o.Frees() {
 			return nil // refunded, and the seats stay theirs

@@ -215,7 +215,7 @@ func forgetHolds(t *testing.T, l *up.Local, event string) {
 			if v := c.Get(t.Context(), k).Val(); strings.HasPrefix(v, "sold:") {
 				continue
 			}
-		} else if !strings.Contains(k, ":hold:") && !strings.Contains(k, ":live:") {
+		} else if !strings.Contains(k, ":hold:") {
 			continue
 		}
 		if err := c.Del(t.Context(), k).Err(); err != nil {

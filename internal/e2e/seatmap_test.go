@@ -344,7 +344,7 @@ func TestSeatMap_FindsOutWhatItWasNotTold(t *testing.T) {
 	start := time.Now()
 	eventually(t, 10*time.Second, "hold that was found", func() bool { return v.seats(t).statusOf("A-6") == "held" })
 	t.Logf("a lost notice was made up for after %s", time.Since(start))
-	if err := r.Release(t.Context(), h, ""); err != nil {
+	if err := r.Release(t.Context(), h.EventID, h.Session, h.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 10*time.Second, "release that was found", func() bool { return v.seats(t).statusOf("A-6") == "available" })

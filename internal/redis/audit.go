@@ -61,7 +61,7 @@ func describeSeats(ctx context.Context, node redis.Cmdable, prefix string, keys 
 	}
 	var out []sale.SeatKey
 	for i, k := range keys {
-		holder, err := values[i].Result()
+		owner, err := values[i].Result()
 		if err == redis.Nil {
 			continue // lapsed since the scan
 		}
@@ -69,10 +69,10 @@ func describeSeats(ctx context.Context, node redis.Cmdable, prefix string, keys 
 			return nil, err
 		}
 		s := sale.SeatKey{Seat: strings.TrimPrefix(k, prefix), Expires: ttls[i].Val() > 0}
-		if order, sold := strings.CutPrefix(holder, "sold:"); sold {
-			s.Sold = order
+		if id, held := holderOf(owner); held {
+			s.Hold = id
 		} else {
-			s.Hold = holder
+			s.Sold = id
 		}
 		out = append(out, s)
 	}

@@ -93,18 +93,18 @@ func holdsOnACluster(t *testing.T, c *Client) {
 			t.Fatalf("%s: a seat was taken twice", event)
 		}
 		order := uuid.New()
-		must(c.Bind(ctx, h, order, [32]byte{1}, long, ""))
-		if ok, err := c.Extend(ctx, h, order, 2*long); err != nil || !ok {
+		must(bind(ctx, c, h, order, [32]byte{1}, long, ""))
+		if ok, err := c.Extend(ctx, h.EventID, h.Session, h.ID, order, 2*long); err != nil || !ok {
 			t.Fatalf("%s: extended %v, %v", event, ok, err)
 		}
-		found, err := c.Find(ctx, event, h.ID)
+		found, err := c.Find(ctx, event, h.Session, h.ID)
 		must(err)
 		if found.Order != order.String() || time.Until(found.ExpiresAt) < long {
 			t.Errorf("%s: found %+v", event, found)
 		}
 		other, err := c.Take(ctx, event, fan(3), []string{"A-4"}, time.Minute)
 		must(err)
-		must(c.Release(ctx, other, ""))
+		must(c.Release(ctx, other.EventID, other.Session, other.ID, ""))
 		must(c.MarkSold(ctx, event, fan(1), h.ID, order, h.Seats))
 		states, err := c.SeatStates(ctx, event, seats(1, 5))
 		must(err)

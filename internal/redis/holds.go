@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,21 +15,16 @@ import (
 	"onsale/internal/sale"
 )
 
-func tag(eventID string) string                   { return "{" + eventID + "}" }
-func holdKey(eventID string, id uuid.UUID) string { return tag(eventID) + ":hold:" + id.String() }
-func seatKey(eventID, seat string) string         { return tag(eventID) + ":seat:" + seat }
-func liveKey(eventID string, s sale.SessionHash) string {
-	return tag(eventID) + ":live:" + s.String()
-}
+func tag(eventID string) string           { return "{" + eventID + "}" }
+func fenceKey(eventID string) string      { return tag(eventID) + ":fence" }
+func seatKey(eventID, seat string) string { return tag(eventID) + ":seat:" + seat }
+
+// holdKey names a session's hold: it has one at most. hold.lua says what is in it.
+func holdKey(eventID string, s sale.SessionHash) string { return tag(eventID) + ":hold:" + s.String() }
 
 // boughtKey names what a session bought in an event: a hash from order to number of seats.
 func boughtKey(eventID string, s sale.SessionHash) string {
 	return tag(eventID) + ":bought:" + s.String()
-}
-
-func keys(h sale.Hold) []string {
-	k := []string{holdKey(h.EventID, h.ID), liveKey(h.EventID, h.Session)}
-	return append(k, seatKeys(h.EventID, h.Seats)...)
 }
 
 func seatKeys(eventID string, seats []string) []string {
@@ -39,88 +35,100 @@ func seatKeys(eventID string, seats []string) []string {
 	return k
 }
 
-// Find returns a live hold, or sale.ErrNoHold.
-func (c *Client) Find(ctx context.Context, eventID string, id uuid.UUID) (sale.Hold, error) {
+// Find returns a session's live hold by its id, or sale.ErrNoHold.
+func (c *Client) Find(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID) (sale.Hold, error) {
+	key := holdKey(eventID, session)
 	pipe := c.c.Pipeline()
-	fields := pipe.HMGet(ctx, holdKey(eventID, id), "session", "seats", "order", "fence")
-	ttl := pipe.PTTL(ctx, holdKey(eventID, id))
-	if _, err := pipe.Exec(ctx); err != nil {
+	record, ttl := pipe.Get(ctx, key), pipe.PTTL(ctx, key)
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return sale.Hold{}, unavailable("find hold", err)
 	}
-	v := fields.Val()
-	session, ok := v[0].(string)
-	if !ok {
+	f := strings.SplitN(record.Val(), "|", 5) // id, fence, order, request, seats
+	if f[0] != id.String() {
 		return sale.Hold{}, sale.ErrNoHold
 	}
-	h := sale.Hold{ID: id, EventID: eventID, Left: ttl.Val(), ExpiresAt: c.expiry(ttl.Val())}
-	var err error
-	if h.Session, err = sale.ParseSessionHash(session); err != nil {
+	if len(f) != 5 {
+		return sale.Hold{}, errors.New("find hold: its record is cut off")
+	}
+	fence, err := strconv.ParseInt(f[1], 10, 64)
+	if err != nil {
 		return sale.Hold{}, fmt.Errorf("find hold: %w", err)
 	}
-	seats, _ := v[1].(string)
-	h.Seats = strings.Split(seats, ",")
-	h.Order, _ = v[2].(string)
-	fence, _ := v[3].(string)
-	if h.Fence, err = strconv.ParseInt(fence, 10, 64); err != nil {
-		return sale.Hold{}, fmt.Errorf("find hold: %w", err)
-	}
-	return h, nil
+	return sale.Hold{ID: id, EventID: eventID, Session: session, Seats: strings.Split(f[4], ","), Fence: fence, Order: f[2],
+		Left: ttl.Val(), ExpiresAt: c.expiry(ttl.Val())}, nil
 }
 
-// Release gives a hold's seats back. One that an order is being paid with is sale.Conflict "checkout_in_progress",
-// unless order names that order.
-func (c *Client) Release(ctx context.Context, h sale.Hold, order string) error {
-	r, err := c.release.Run(ctx, c.c, keys(h), h.ID.String(), order).Slice()
+// Release gives the seats of a session's hold back. One that an order is being paid with is sale.Conflict
+// "checkout_in_progress", unless order names that order.
+func (c *Client) Release(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, order string) error {
+	r, err := c.release.Run(ctx, c.c, []string{holdKey(eventID, session)}, id.String(), session.String(), order).Slice()
 	if err != nil {
 		return unavailable("release hold", err)
 	}
 	switch r[0] {
 	case "bound":
-		return sale.Errorf(sale.Conflict, "checkout_in_progress", "order %s is being paid with this hold", r[1]).With("order_id", r[1])
+		return checkoutInProgress(r[1])
 	case "gone":
 		return sale.ErrNoHold
 	}
 	return nil
 }
 
-// Bind gives a hold to the order that pays for it and extends it to at least window. replace names an order
-// that failed and may be replaced, "" for none.
-func (c *Client) Bind(ctx context.Context, h sale.Hold, order uuid.UUID, request [32]byte, window time.Duration, replace string) error {
-	r, err := c.bind.Run(ctx, c.c, keys(h), h.ID.String(), h.Session.String(), order.String(), string(request[:]), window.Milliseconds(), replace).Slice()
+func checkoutInProgress(order any) error {
+	return sale.Errorf(sale.Conflict, "checkout_in_progress", "order %s is being paid with this hold", order).With("order_id", order)
+}
+
+// Bind gives a session's hold to the order that pays for it, extends it to at least window, and returns it. replace
+// names an order that failed and may be replaced, "" for none. A hold that another order is being paid with is
+// sale.Conflict "checkout_in_progress" with the field order_id.
+func (c *Client) Bind(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, b sale.Binding) (sale.Hold, error) {
+	r, err := c.bind.Run(ctx, c.c, []string{holdKey(eventID, session)}, id.String(), session.String(), b.Order.String(), hex.EncodeToString(b.Request[:]),
+		b.Window.Milliseconds(), b.Replace).Slice()
 	if err != nil {
-		return unavailable("bind hold", err)
+		return sale.Hold{}, unavailable("bind hold", err)
 	}
 	switch r[0] {
 	case "bound":
-		return nil
+		h := sale.Hold{ID: id, EventID: eventID, Session: session, Fence: r[1].(int64), Seats: strings.Split(r[2].(string), ","), Left: milliseconds(r[3]), Order: b.Order.String()}
+		h.ExpiresAt = c.expiry(h.Left)
+		return h, nil
 	case "busy":
-		return sale.Errorf(sale.Conflict, "checkout_in_progress", "order %s is being paid with this hold", r[1]).With("order_id", r[1])
+		return sale.Hold{}, checkoutInProgress(r[1])
 	case "differs":
-		return sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "the idempotency key was used for another request")
+		return sale.Hold{}, sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "the idempotency key was used for another request")
 	case "lost":
-		return sale.SeatsTaken([]string{h.Seats[r[1].(int64)-1]})
-	default: // gone, foreign
-		return sale.ErrNoHold
+		return sale.Hold{}, sale.SeatsTaken([]string{r[1].(string)})
+	default: // gone
+		return sale.Hold{}, sale.ErrNoHold
 	}
 }
 
 // Extend lets the hold that an order is being paid with live for at least window from now, with all its seats. It is
 // false, and nothing is extended, where the hold has lapsed, isn't that order's, or lost a seat. It never shortens.
-func (c *Client) Extend(ctx context.Context, h sale.Hold, order uuid.UUID, window time.Duration) (bool, error) {
-	r, err := c.extend.Run(ctx, c.c, keys(h), h.ID.String(), order.String(), window.Milliseconds()).Slice()
+func (c *Client) Extend(ctx context.Context, eventID string, session sale.SessionHash, id, order uuid.UUID, window time.Duration) (bool, error) {
+	r, err := c.extend.Run(ctx, c.c, []string{holdKey(eventID, session)}, id.String(), session.String(), order.String(), window.Milliseconds()).Slice()
 	if err != nil {
 		return false, unavailable("extend hold", err)
 	}
 	return r[0] == "extended", nil
 }
 
-// soldMark is what a sold seat's key holds: no hold id reads like it.
+// soldMark is what a sold seat's key holds: no hold's id reads like it.
 func soldMark(order uuid.UUID) string { return "sold:" + order.String() }
+
+// holderOf reads the owner of a seat: the hold that has it, or the order that bought it.
+func holderOf(owner string) (id string, held bool) {
+	if order, sold := strings.CutPrefix(owner, "sold:"); sold {
+		return order, false
+	}
+	hold, _, _ := strings.Cut(owner, "|")
+	return hold, true
+}
 
 // MarkSold marks an order's seats as sold, ends its hold, and counts the seats as bought by its session. Doing it
 // again changes nothing.
 func (c *Client) MarkSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) error {
-	k := append([]string{holdKey(eventID, hold), liveKey(eventID, session), boughtKey(eventID, session)}, seatKeys(eventID, seats)...)
+	k := append([]string{holdKey(eventID, session), boughtKey(eventID, session)}, seatKeys(eventID, seats)...)
 	if err := c.sell.Run(ctx, c.c, k, hold.String(), soldMark(order), order.String()).Err(); err != nil {
 		return unavailable("mark sold", err)
 	}
@@ -137,11 +145,8 @@ func (c *Client) MarkVoided(ctx context.Context, eventID string, session sale.Se
 }
 
 // ReleaseFor gives back the seats of an order that was rejected, where its hold still stands.
-func (c *Client) ReleaseFor(ctx context.Context, eventID string, hold, order uuid.UUID) error {
-	h, err := c.Find(ctx, eventID, hold)
-	if err == nil {
-		err = c.Release(ctx, h, order.String())
-	}
+func (c *Client) ReleaseFor(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID) error {
+	err := c.Release(ctx, eventID, session, hold, order.String())
 	if errors.Is(err, sale.ErrNoHold) || sale.KindOf(err) == sale.Conflict {
 		return nil // lapsed, or bound to a later order: nothing is this order's any more
 	}
@@ -168,7 +173,8 @@ func (c *Client) HeldByOthers(ctx context.Context, claims []sale.Claim) ([][]str
 			continue
 		}
 		for j, v := range values[i].Val() {
-			if holder, ok := v.(string); ok && holder != cl.Hold.String() && !strings.HasPrefix(holder, "sold:") {
+			owner, has := v.(string)
+			if holder, held := holderOf(owner); has && held && holder != cl.Hold.String() {
 				out[i] = append(out[i], cl.Seats[j])
 			}
 		}
@@ -187,12 +193,13 @@ func (c *Client) SeatStates(ctx context.Context, eventID string, seats []string)
 			return nil, unavailable("read seats", err)
 		}
 		for _, v := range values {
-			holder, held := v.(string)
-			order, sold := strings.CutPrefix(holder, "sold:")
-			if !sold {
-				order = ""
+			owner, has := v.(string)
+			by, held := holderOf(owner)
+			state := sale.SeatState{Held: has && held}
+			if has && !held {
+				state.Sold = by
 			}
-			out = append(out, sale.SeatState{Held: held && !sold, Sold: order})
+			out = append(out, state)
 		}
 		seats = seats[n:]
 	}

@@ -20,7 +20,7 @@ func TestExtendIsForTheOrderThatTheHoldIsBoundTo(t *testing.T) {
 	h := r.take(fan(1), time.Minute, "A-1", "A-2")
 	extend := func(h sale.Hold, order uuid.UUID, window time.Duration) bool {
 		t.Helper()
-		ok, err := r.Extend(t.Context(), h, order, window)
+		ok, err := r.Extend(t.Context(), h.EventID, h.Session, h.ID, order, window)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestExtendIsForTheOrderThatTheHoldIsBoundTo(t *testing.T) {
 		t.Error("a hold without an order was extended")
 	}
 	order := uuid.New()
-	if err := r.Bind(t.Context(), h, order, [32]byte{}, time.Minute, ""); err != nil {
+	if err := bind(t.Context(), r.Client, h, order, [32]byte{}, time.Minute, ""); err != nil {
 		t.Fatal(err)
 	}
 	unknown := h
@@ -109,7 +109,7 @@ func TestASessionGetsNoMoreThanTheSaleAllows(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the last that it may get: %v", err)
 	}
-	if err := r.Release(t.Context(), last, ""); err != nil {
+	if err := r.Release(t.Context(), last.EventID, last.Session, last.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -157,7 +157,7 @@ func TestNoClockButRedisDecides(t *testing.T) {
 	if left := h.ExpiresAt.Sub(ahead.now()); left > 300*time.Millisecond || left < -patience {
 		t.Errorf("the one whose clock is ahead tells %s", left)
 	}
-	if found, err := behind.Find(t.Context(), show, h.ID); err == nil {
+	if found, err := behind.Find(t.Context(), show, h.Session, h.ID); err == nil {
 		if left := found.ExpiresAt.Sub(behind.now()); left > 300*time.Millisecond || left < -patience {
 			t.Errorf("the one whose clock is behind tells %s", left)
 		}
@@ -166,7 +166,7 @@ func TestNoClockButRedisDecides(t *testing.T) {
 		_, err := behind.Take(ctx, show, fan(2), []string{"A-1"}, long)
 		return err == nil
 	})
-	if _, err := ahead.Find(t.Context(), show, h.ID); !errors.Is(err, sale.ErrNoHold) {
+	if _, err := ahead.Find(t.Context(), show, h.Session, h.ID); !errors.Is(err, sale.ErrNoHold) {
 		t.Errorf("the hold that lapsed: %v", err)
 	}
 	if _, err := ahead.Take(t.Context(), show, fan(3), []string{"A-1"}, long); takenSeats(t, err) == nil {
@@ -225,7 +225,7 @@ func TestTwoNodesNeverShareASeat(t *testing.T) {
 					}
 					own(g.Hold, g.Hold.ID)
 					own(g.Hold, uuid.Nil) // before it is given back: from then on it may be another's
-					if err := nodes[rand.IntN(2)].Release(t.Context(), g.Hold, ""); err != nil {
+					if err := nodes[rand.IntN(2)].Release(t.Context(), g.Hold.EventID, g.Hold.Session, g.Hold.ID, ""); err != nil {
 						t.Error(err)
 					}
 				}

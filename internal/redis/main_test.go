@@ -80,11 +80,22 @@ func (r *rig) take(session sale.SessionHash, ttl time.Duration, seats ...string)
 	return h
 }
 
+// keys are all that a hold has in Redis.
+func keys(h sale.Hold) []string {
+	return append(seatKeys(h.EventID, h.Seats), holdKey(h.EventID, h.Session))
+}
+
+// bind gives a hold to an order.
+func bind(ctx context.Context, c *Client, h sale.Hold, order uuid.UUID, request [32]byte, window time.Duration, replace string) error {
+	_, err := c.Bind(ctx, h.EventID, h.Session, h.ID, sale.Binding{Order: order, Request: request, Window: window, Replace: replace})
+	return err
+}
+
 // bind gives a hold to a new order.
 func (r *rig) bind(h sale.Hold) uuid.UUID {
 	r.Helper()
 	order := uuid.New()
-	if err := r.Bind(r.Context(), h, order, [32]byte{1}, long, ""); err != nil {
+	if err := bind(r.Context(), r.Client, h, order, [32]byte{1}, long, ""); err != nil {
 		r.Fatal(err)
 	}
 	return order

@@ -14,7 +14,7 @@ import (
 // The property test holds it against the scripts.
 type model struct {
 	now    time.Duration
-	fence  int64
+	fence  int64 // the highest so far
 	holds  []*modelHold
 	owners map[string]owner
 	bought map[sale.SessionHash]map[uuid.UUID]int // seats by order
@@ -85,10 +85,13 @@ func (m *model) live(session sale.SessionHash) *modelHold {
 // take returns the hold that the session has by now, or why it has none.
 func (m *model) take(session sale.SessionHash, seats []string, ttl time.Duration, most int) (*modelHold, result) {
 	if h := m.live(session); h != nil {
-		if slices.Equal(h.seats, seats) {
+		switch {
+		case !slices.Equal(h.seats, seats):
+			return nil, result{code: "session_has_hold", of: h.id.String()}
+		case h.order != uuid.Nil || m.lost(h) == "":
 			return h, done
 		}
-		return nil, result{code: "session_has_hold", of: h.id.String()}
+		m.end(h) // a seat was sold from under it
 	}
 	bought := 0
 	for _, n := range m.bought[session] {
@@ -106,8 +109,7 @@ func (m *model) take(session sale.SessionHash, seats []string, ttl time.Duration
 	if taken != nil {
 		return nil, result{code: "seats_taken", seat: taken}
 	}
-	m.fence++
-	h := &modelHold{session: session, seats: seats, fence: m.fence, deadline: m.now + ttl}
+	h := &modelHold{session: session, seats: seats, deadline: m.now + ttl}
 	for _, seat := range seats {
 		m.owners[seat] = owner{hold: h}
 	}

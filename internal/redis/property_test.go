@@ -31,30 +31,40 @@ type step struct {
 	hold, order, replace int // of those there are; a hold from the latest backwards
 	request              byte
 	passes               time.Duration
+	rush                 []step // for others who want seats at the same moment
 }
 
 var (
 	stage   = seats(0, 4)
 	orders  = []uuid.UUID{{1}, {2}, {3}}
-	choices = []string{"take", "take", "take", "find", "bind", "bind", "extend", "release", "releaseFor", "markSold", "markVoided", "heldByOthers", "pass", "pass"}
+	choices = []string{"take", "take", "rush", "find", "bind", "bind", "extend", "release", "releaseFor", "markSold", "markVoided", "heldByOthers", "pass", "pass"}
 	// Sets of seats, sorted as a hold has them.
 	wishes = [][]string{{"A-0"}, {"A-1"}, {"A-0", "A-1"}, {"A-1", "A-2"}, {"A-2", "A-3"}, {"A-0", "A-1", "A-2", "A-3"}}
 )
 
+// wish is a step that takes seats.
+func wish(t *rapid.T) step {
+	return step{
+		kind:    "take",
+		session: rapid.IntRange(0, 2).Draw(t, "session"),
+		seats:   rapid.SampledFrom(wishes).Draw(t, "seats"),
+		lives:   time.Duration(rapid.IntRange(0, 3).Draw(t, "lives"))*jump + jump/2,
+		most:    rapid.SampledFrom([]int{0, 2, 4}).Draw(t, "most"),
+	}
+}
+
 func steps() *rapid.Generator[[]step] {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
-		return step{
-			kind:    rapid.SampledFrom(choices).Draw(t, "kind"),
-			session: rapid.IntRange(0, 2).Draw(t, "session"),
-			seats:   rapid.SampledFrom(wishes).Draw(t, "seats"),
-			lives:   time.Duration(rapid.IntRange(0, 3).Draw(t, "lives"))*jump + jump/2,
-			most:    rapid.SampledFrom([]int{0, 2, 4}).Draw(t, "most"),
-			hold:    rapid.IntRange(0, 3).Draw(t, "hold"),
-			order:   max(0, rapid.IntRange(-3, len(orders)-1).Draw(t, "order")), // most are the same
-			replace: rapid.IntRange(-1, len(orders)-1).Draw(t, "replace"),
-			request: byte(rapid.IntRange(0, 3).Draw(t, "request") / 3), // most are the same
-			passes:  time.Duration(rapid.IntRange(1, 3).Draw(t, "passes")) * jump,
+		s := wish(t)
+		if s.kind = rapid.SampledFrom(choices).Draw(t, "kind"); s.kind == "rush" {
+			s.rush = rapid.SliceOfN(rapid.Custom(wish), 2, 5).Draw(t, "rush")
 		}
+		s.hold = rapid.IntRange(0, 3).Draw(t, "hold")
+		s.order = max(0, rapid.IntRange(-3, len(orders)-1).Draw(t, "order")) // most are the same
+		s.replace = rapid.IntRange(-1, len(orders)-1).Draw(t, "replace")
+		s.request = byte(rapid.IntRange(0, 3).Draw(t, "request") / 3) // most are the same
+		s.passes = time.Duration(rapid.IntRange(1, 3).Draw(t, "passes")) * jump
+		return s
 	}), 1, 20)
 }
 
@@ -99,9 +109,11 @@ func TestHoldsAreAsTheModelSays(t *testing.T) {
 }
 
 func (w *world) play(s step) {
-	switch session := fan(s.session); {
+	switch {
 	case s.kind == "take":
-		w.playTake(s, session)
+		w.playTakes(s)
+	case s.kind == "rush":
+		w.playTakes(s.rush...)
 	case s.kind == "pass":
 		w.pass(s.passes)
 		w.travel(s.passes)
@@ -111,21 +123,30 @@ func (w *world) play(s step) {
 	}
 }
 
-func (w *world) playTake(s step, session sale.SessionHash) {
-	want, verdict := w.take(session, s.seats, s.lives, s.most)
-	all, err := w.c.TakeAll(w.ctx, []sale.Wanted{{EventID: w.event, Session: session, Seats: s.seats, TTL: s.lives, Most: s.most}})
+// playTakes has some ask for seats at once: each must be answered as if they had come one after the other.
+func (w *world) playTakes(all ...step) {
+	wanted := make([]sale.Wanted, len(all))
+	for i, s := range all {
+		wanted[i] = sale.Wanted{EventID: w.event, Session: fan(s.session), Seats: s.seats, TTL: s.lives, Most: s.most}
+	}
+	got, err := w.c.TakeAll(w.ctx, wanted)
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.same("take", verdict, all[0].Err)
-	if want == nil {
-		return
+	for i, s := range all {
+		want, verdict := w.take(fan(s.session), s.seats, s.lives, s.most)
+		if want != nil && want.id == uuid.Nil {
+			want.id, want.fence = got[i].Hold.ID, got[i].Hold.Fence
+			if want.fence <= w.fence {
+				w.Fatalf("fence %d after %d", want.fence, w.fence)
+			}
+			w.fence = want.fence
+		}
+		w.same("take", verdict, got[i].Err)
+		if want != nil {
+			w.sameHold(want, got[i].Hold)
+		}
 	}
-	got := all[0].Hold
-	if want.id == uuid.Nil {
-		want.id = got.ID
-	}
-	w.sameHold(want, got)
 }
 
 // playOn is a call for a hold that is or was.
@@ -145,9 +166,9 @@ func (w *world) playOn(s step, h *modelHold) {
 	case "bind":
 		asked := theirs
 		asked.Session = session
-		w.same("bind", w.bind(h, session, order, request, s.lives, replace), w.c.Bind(w.ctx, asked, order, request, s.lives, replace))
+		w.same("bind", w.bind(h, session, order, request, s.lives, replace), bind(w.ctx, w.c, asked, order, request, s.lives, replace))
 	case "extend":
-		extended, err := w.c.Extend(w.ctx, theirs, order, s.lives)
+		extended, err := w.c.Extend(w.ctx, w.event, h.session, h.id, order, s.lives)
 		if want := w.extend(h, order, s.lives); err != nil || extended != want {
 			w.Fatalf("extend: %v, want %v (%v)", extended, want, err)
 		}
@@ -158,10 +179,10 @@ func (w *world) playOn(s step, h *modelHold) {
 			id = orders[s.replace]
 			by = id.String()
 		}
-		w.same("release", w.release(h, id), w.c.Release(w.ctx, theirs, by))
+		w.same("release", w.release(h, id), w.c.Release(w.ctx, w.event, h.session, h.id, by))
 	case "releaseFor":
 		w.release(h, order)
-		w.same("release for an order", done, w.c.ReleaseFor(w.ctx, w.event, h.id, order))
+		w.same("release for an order", done, w.c.ReleaseFor(w.ctx, w.event, h.session, h.id, order))
 	case "markSold":
 		w.sell(h, order)
 		w.same("mark sold", done, w.c.MarkSold(w.ctx, w.event, h.session, h.id, order, h.seats))
@@ -200,7 +221,7 @@ func (w *world) same(what string, want result, err error) {
 // find looks a hold up.
 func (w *world) find(h *modelHold) {
 	w.Helper()
-	found, err := w.c.Find(w.ctx, w.event, h.id)
+	found, err := w.c.Find(w.ctx, w.event, h.session, h.id)
 	if h.ended {
 		w.same("find", noHold, err)
 		return
@@ -248,12 +269,9 @@ func (w *world) compare(after string) {
 func (w *world) keys() []string {
 	k := seatKeys(w.event, stage)
 	for i := range 3 {
-		k = append(k, liveKey(w.event, fan(i)), boughtKey(w.event, fan(i)))
+		k = append(k, holdKey(w.event, fan(i)), boughtKey(w.event, fan(i)))
 	}
-	for _, h := range w.holds {
-		k = append(k, holdKey(w.event, h.id))
-	}
-	return append(k, tag(w.event)+":fence")
+	return append(k, fenceKey(w.event))
 }
 
 // travel lets time pass for every key that has a time to live.

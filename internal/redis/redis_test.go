@@ -110,10 +110,10 @@ func TestAbsentRedisIsUnavailable(t *testing.T) {
 		var all sync.WaitGroup
 		for name, call := range map[string]func(context.Context) error{
 			"Take":       func(ctx context.Context) error { _, err := c.Take(ctx, show, fan(1), h.Seats, long); return err },
-			"Find":       func(ctx context.Context) error { _, err := c.Find(ctx, show, h.ID); return err },
-			"Release":    func(ctx context.Context) error { return c.Release(ctx, h, "") },
-			"ReleaseFor": func(ctx context.Context) error { return c.ReleaseFor(ctx, show, h.ID, uuid.New()) },
-			"Bind":       func(ctx context.Context) error { return c.Bind(ctx, h, uuid.New(), [32]byte{}, long, "") },
+			"Find":       func(ctx context.Context) error { _, err := c.Find(ctx, show, h.Session, h.ID); return err },
+			"Release":    func(ctx context.Context) error { return c.Release(ctx, h.EventID, h.Session, h.ID, "") },
+			"ReleaseFor": func(ctx context.Context) error { return c.ReleaseFor(ctx, show, h.Session, h.ID, uuid.New()) },
+			"Bind":       func(ctx context.Context) error { return bind(ctx, c, h, uuid.New(), [32]byte{}, long, "") },
 			"MarkSold":   func(ctx context.Context) error { return c.MarkSold(ctx, show, fan(1), h.ID, uuid.New(), h.Seats) },
 			"MarkVoided": func(ctx context.Context) error { return c.MarkVoided(ctx, show, fan(1), uuid.New(), h.Seats) },
 			"HeldByOthers": func(ctx context.Context) error {
@@ -213,13 +213,13 @@ func TestKeysOfAScriptShareASlot(t *testing.T) {
 	r := setup(t)
 	rec := &recorder{T: t}
 	r.c.AddHook(rec)
-	h := r.take(fan(1), long, "A-1", "{B}-2")
+	h, other := r.take(fan(1), long, "A-1", "{B}-2"), r.take(fan(2), long, "A-3")
 	order := r.bind(h)
 	remembered := r.Remember(t.Context(), general, []line.Ticket{place(fan(1), 1, 1), place(fan(2), 1, 2), place(fan(3), 1, 3)})
 	_, recalled := r.Recall(t.Context(), general, []sale.SessionHash{fan(1), fan(2), fan(3)})
 	for _, err := range []error{
 		recalled, r.MarkSold(t.Context(), show, fan(1), h.ID, order, h.Seats), r.MarkVoided(t.Context(), show, fan(1), order, h.Seats), remembered,
-		r.Release(t.Context(), r.take(fan(2), long, "A-1"), ""),
+		r.Release(t.Context(), show, other.Session, other.ID, ""),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -68,7 +68,7 @@ func TestOpenFindsTheMasterBySentinel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found, err := c.Find(t.Context(), show, taken.ID); err != nil || found.Session != fan(1) {
+	if found, err := c.Find(t.Context(), show, taken.Session, taken.ID); err != nil || found.Session != fan(1) {
 		t.Errorf("found %+v, %v", found, err)
 	}
 	if _, err := c.Take(t.Context(), show, fan(2), []string{"A-1"}, time.Minute); sale.KindOf(err) != sale.Conflict {

@@ -14,6 +14,10 @@ import (
 	"onsale/internal/sale"
 )
 
+// seatsAtOnce bounds the seats that one run of the script looks at, and with them how long Redis does nothing else: a
+// millisecond or so.
+const seatsAtOnce = 1024
+
 // Take holds all seats for a session or none, whatever it bought: see TakeAll.
 func (c *Client) Take(ctx context.Context, eventID string, session sale.SessionHash, seats []string, ttl time.Duration) (sale.Hold, error) {
 	all, err := c.TakeAll(ctx, []sale.Wanted{{EventID: eventID, Session: session, Seats: seats, TTL: ttl}})
@@ -23,64 +27,88 @@ func (c *Client) Take(ctx context.Context, eventID string, session sale.SessionH
 	return all[0].Hold, all[0].Err
 }
 
-// TakeAll answers each who wants seats, in their order: all seats of one or none, one by one, in one round trip. The
+// TakeAll answers each who wants seats: all seats of one or none, those of an event in their order, in one round trip. The
 // same seats again are the same hold. Seats that someone has are sale.Conflict "seats_taken" with the field seats, and
 // their holders; another live hold of the session is "session_has_hold"; more than the session may get is "sale_limit".
 func (c *Client) TakeAll(ctx context.Context, wanted []sale.Wanted) ([]sale.Taking, error) {
 	pipe := c.c.Pipeline()
-	takes := make([]take, len(wanted))
-	for i, w := range wanted {
-		takes[i] = newTake(w)
-		takes[i].answer = pipe.EvalSha(ctx, c.hold.Hash(), takes[i].keys, takes[i].args...)
+	rounds := takeRounds(wanted)
+	for _, r := range rounds {
+		r.answers = pipe.EvalSha(ctx, c.hold.Hash(), r.fence, r.args...)
 	}
 	_, _ = pipe.Exec(ctx) // each answer has its own error
 	out := make([]sale.Taking, len(wanted))
-	for i := range takes {
-		t := &takes[i]
-		if redis.HasErrorPrefix(t.answer.Err(), "NOSCRIPT") { // a Redis that has just begun: this also teaches it
-			t.answer = c.hold.Run(ctx, c.c, t.keys, t.args...)
+	for _, r := range rounds {
+		if redis.HasErrorPrefix(r.answers.Err(), "NOSCRIPT") { // a Redis that has just begun: this also teaches it
+			r.answers = c.hold.Run(ctx, c.c, r.fence, r.args...)
 		}
-		out[i] = c.taking(t)
+		all, err := r.answers.Slice()
+		switch {
+		case err != nil:
+			err = unavailable("hold seats", err)
+		case len(all) != len(r.holds):
+			err = fmt.Errorf("hold seats: %d answers for %d", len(all), len(r.holds))
+		}
+		for i, at := range r.wanted {
+			if err != nil {
+				out[at].Err = err
+				continue
+			}
+			out[at] = c.taking(wanted[at], r.holds[i], all[i])
+		}
 	}
 	return out, nil
 }
 
-// take is one Wanted on its way.
-type take struct {
-	hold   sale.Hold
-	wanted sale.Wanted
-	keys   []string
-	args   []any
-	answer *redis.Cmd
+// round is one run of the script: some who want seats of one event.
+type round struct {
+	event   string
+	fence   []string // its one key
+	seats   int
+	wanted  []int // where they are among all
+	holds   []sale.Hold
+	args    []any
+	answers *redis.Cmd
 }
 
-func newTake(w sale.Wanted) take {
+// takeRounds sorts those who want seats by their events.
+func takeRounds(wanted []sale.Wanted) []*round {
+	var all []*round
+	open := map[string]*round{} // the last of each event
+	for at, w := range wanted {
+		r := open[w.EventID]
+		if r == nil || r.seats+len(w.Seats) > seatsAtOnce {
+			r = &round{event: w.EventID, fence: []string{fenceKey(w.EventID)}}
+			open[w.EventID], all = r, append(all, r)
+		}
+		r.add(at, w)
+	}
+	return all
+}
+
+func (r *round) add(at int, w sale.Wanted) {
 	seats := w.Seats
 	if !slices.IsSorted(seats) {
 		seats = slices.Sorted(slices.Values(seats)) // the same seats, in whatever order they were named
 	}
 	h := sale.Hold{ID: uuid.New(), EventID: w.EventID, Session: w.Session, Seats: seats}
-	id := h.ID.String()
-	k := make([]string, 0, 4+len(seats))
-	k = append(k, holdKey(w.EventID, h.ID), liveKey(w.EventID, w.Session), tag(w.EventID)+":fence", boughtKey(w.EventID, w.Session))
-	for _, seat := range seats {
-		k = append(k, seatKey(w.EventID, seat))
-	}
-	return take{hold: h, wanted: w, keys: k, args: []any{id, w.Session.String(), w.TTL.Milliseconds(), strings.Join(seats, ","), w.Most}}
+	r.seats += len(seats)
+	r.wanted, r.holds = append(r.wanted, at), append(r.holds, h)
+	r.args = append(r.args, h.ID.String(), w.Session.String(), w.TTL.Milliseconds(), w.Most, strings.Join(seats, ","))
 }
 
-// taking reads what the script answered.
-func (c *Client) taking(t *take) sale.Taking {
-	r, err := t.answer.Slice()
-	if err != nil {
-		return sale.Taking{Err: unavailable("hold seats", err)}
-	}
-	h := t.hold
-	switch r[0] {
-	case "held":
-		h.Fence, h.Left = r[1].(int64), milliseconds(r[2])
-		h.ExpiresAt = c.expiry(h.Left)
+// taking reads what the script answered to one of them.
+func (c *Client) taking(w sale.Wanted, h sale.Hold, answer any) sale.Taking {
+	if fence, held := answer.(int64); held {
+		h.Fence, h.Left, h.ExpiresAt = fence, w.TTL, c.expiry(w.TTL)
 		return sale.Taking{Hold: h}
+	}
+	r, ok := answer.([]any)
+	if !ok || len(r) < 2 {
+		return sale.Taking{Err: fmt.Errorf("hold seats: the answer %v", answer)}
+	}
+	var err error
+	switch r[0] {
 	case "same":
 		if h.ID, err = uuid.Parse(r[1].(string)); err != nil {
 			return sale.Taking{Err: fmt.Errorf("hold seats: %w", err)}
@@ -91,7 +119,7 @@ func (c *Client) taking(t *take) sale.Taking {
 	case "other":
 		return sale.Taking{Err: sale.Errorf(sale.Conflict, "session_has_hold", "this session holds other seats: pay for them or release them first").With("hold_id", r[1])}
 	case "limit":
-		return sale.Taking{Err: sale.TooManyInSale(t.wanted.Most, int(r[1].(int64)))}
+		return sale.Taking{Err: sale.TooManyInSale(w.Most, int(r[1].(int64)))}
 	}
 	holders, err := holdersOf(h.Seats, r[1:])
 	if err != nil {

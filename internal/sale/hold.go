@@ -78,3 +78,11 @@ type Accepted struct {
 	Amount      int64       `json:"amount"`
 	Currency    string      `json:"currency"`
 }
+
+// Binding gives a hold to the order that pays for it.
+type Binding struct {
+	Order   uuid.UUID
+	Request [32]byte      // the hash of what was asked for: the same order again must be asked for in the same words
+	Window  time.Duration // the hold lasts for at least so long from now
+	Replace string        // the order that the hold may be bound to because its payment failed, "" for none
+}

@@ -1,29 +1,28 @@
--- bind gives a hold to the order that pays for it, and extends it to the payment's deadline.
--- KEYS: 1 the hold, 2 the session's live hold, 3.. the seats
--- ARGV: 1 hold id, 2 session, 3 order id, 4 request hash, 5 least TTL in ms, 6 the order that may be replaced, or ""
--- Returns {"bound"} | {"gone"} | {"foreign"} | {"busy", order id} | {"differs"} same order, other request
---       | {"lost", index of a seat from 1} when a seat is no longer the hold's
-local h = redis.call('HMGET', KEYS[1], 'session', 'order', 'request')
-if not h[1] then
+-- bind gives a session's hold to the order that pays for it, and extends it to the payment's deadline.
+-- KEYS: 1 the session's hold; see hold.lua. The keys of its seats begin as it does
+-- ARGV: 1 hold id, 2 session, 3 order id, 4 request hash in hex, 5 least TTL in ms, 6 the order that may be replaced, or ""
+-- Returns {"bound", fence, seats, ms left} | {"gone"} | {"busy", order id} | {"differs"} same order, other request
+--       | {"lost", seat} where it is no longer the hold's
+local call, prefix = redis.call, string.match(KEYS[1], '^{.-}:')
+local hold, fence, order, request, seats = string.match(call('GET', KEYS[1]) or '', '^(.-)|(.-)|(.-)|(.-)|(.*)$')
+if hold ~= ARGV[1] then
   return {'gone'}
 end
-if h[1] ~= ARGV[2] then
-  return {'foreign'}
-end
-if h[2] == ARGV[3] and h[3] ~= ARGV[4] then
+if order == ARGV[3] and request ~= ARGV[4] then
   return {'differs'}
 end
-if h[2] and h[2] ~= ARGV[3] and h[2] ~= ARGV[6] then
-  return {'busy', h[2]}
+if order ~= '' and order ~= ARGV[3] and order ~= ARGV[6] then
+  return {'busy', order}
 end
-for i = 3, #KEYS do
-  if redis.call('GET', KEYS[i]) ~= ARGV[1] then
-    return {'lost', i - 2}
+local owner = hold .. '|' .. ARGV[2] .. '|' .. fence
+for seat in string.gmatch(seats, '[^,]+') do
+  if call('GET', prefix .. 'seat:' .. seat) ~= owner then
+    return {'lost', seat}
   end
 end
-local ttl = math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[5]))
-redis.call('HSET', KEYS[1], 'order', ARGV[3], 'request', ARGV[4])
-for i = 1, #KEYS do
-  redis.call('PEXPIRE', KEYS[i], ttl)
+local ttl = math.max(call('PTTL', KEYS[1]), tonumber(ARGV[5]))
+for seat in string.gmatch(seats, '[^,]+') do
+  call('PEXPIRE', prefix .. 'seat:' .. seat, ttl)
 end
-return {'bound'}
+call('SET', KEYS[1], hold .. '|' .. fence .. '|' .. ARGV[3] .. '|' .. ARGV[4] .. '|' .. seats, 'PX', ttl)
+return {'bound', tonumber(fence), seats, ttl}

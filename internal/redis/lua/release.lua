@@ -1,20 +1,21 @@
 -- release gives a hold's seats back; only what the hold still owns is touched.
--- KEYS: 1 the hold, 2 the session's live hold, 3.. the seats
--- ARGV: 1 hold id, 2 "" or the order on whose behalf: a hold bound to another order stays
+-- KEYS: 1 the session's hold; see hold.lua. The keys of its seats begin as it does
+-- ARGV: 1 hold id, 2 session, 3 "" or the order on whose behalf: a hold bound to another order stays
 -- Returns {"released"} | {"gone"} | {"bound", order id} when an order is being paid with it
-local order = redis.call('HGET', KEYS[1], 'order')
-if order and order ~= ARGV[2] then
+local call, prefix = redis.call, string.match(KEYS[1], '^{.-}:')
+local hold, fence, order, _, seats = string.match(call('GET', KEYS[1]) or '', '^(.-)|(.-)|(.-)|(.-)|(.*)$')
+if hold ~= ARGV[1] then
+  return {'gone'}
+end
+if order ~= '' and order ~= ARGV[3] then
   return {'bound', order}
 end
-for i = 3, #KEYS do
-  if redis.call('GET', KEYS[i]) == ARGV[1] then
-    redis.call('DEL', KEYS[i])
+local owner = hold .. '|' .. ARGV[2] .. '|' .. fence
+for seat in string.gmatch(seats, '[^,]+') do
+  local key = prefix .. 'seat:' .. seat
+  if call('GET', key) == owner then
+    call('DEL', key)
   end
 end
-if redis.call('GET', KEYS[2]) == ARGV[1] then
-  redis.call('DEL', KEYS[2])
-end
-if redis.call('DEL', KEYS[1]) == 1 then
-  return {'released'}
-end
-return {'gone'}
+call('DEL', KEYS[1])
+return {'released'}
