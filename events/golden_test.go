@@ -117,7 +117,7 @@ func goldens() []golden {
 			V: 1, EventID: "gala-2026", Outcome: events.TurnClaimed, Lane: "presale", Fans: []events.Turn{{Arrival: 7, Session: session}}, At: at, Until: at.Add(time.Hour),
 		}),
 		message("turn_left.json", events.TurnReport{V: 1, EventID: "gala-2026", Outcome: events.TurnLeft, Fans: []events.Turn{{Arrival: 7, Session: session}}, At: at}),
-		message("seats_notice.json", events.SeatsNotice{V: 1, EventID: "gala-2026", Node: "k3x9", Holds: []events.HoldNotice{
+		message("seats_notice.json", events.SeatsNotice{V: 1, EventID: "gala-2026", Holds: []events.HoldNotice{
 			{HoldID: hold, Seats: seats, LeftMS: 299_980}, {HoldID: order, Seats: []string{"B-1-1"}},
 		}}),
 		message("order_session.json", events.Order{

@@ -12,7 +12,6 @@ const AllNotices = "notices.*.seats"
 type SeatsNotice struct {
 	V       int          `json:"v"`
 	EventID string       `json:"event_id"`
-	Node    string       `json:"node"` // who says so, and need not hear it
 	Holds   []HoldNotice `json:"holds"`
 }
 

@@ -40,6 +40,7 @@ func Connect(cfg Config) (*Client, error) {
 	log := cfg.Log
 	conn, err := nats.Connect(cfg.URL, nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
 		nats.Timeout(5*time.Second), nats.PingInterval(10*time.Second),
+		nats.NoEcho(), // of notices
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: closed by us
 				log.Warn("nats disconnected", "error", err)

@@ -23,7 +23,7 @@ func (c *Client) Notify(subject string, data []byte) error {
 // listenLimit is how long the server may take to begin to send what is listened to.
 const listenLimit = 5 * time.Second
 
-// Listen calls each for every notice of a subject, one at a time, until ctx ends. What is said while the connection is
+// Listen calls each for every notice of a subject that another client sends, one at a time, until ctx ends. What is said while the connection is
 // down is missed. ready is called once it is heard. It returns early only when the listening can't begin.
 func (c *Client) Listen(ctx context.Context, subject string, ready func(), each func(data []byte)) error {
 	sub, err := c.conn.Subscribe(subject, func(m *nats.Msg) {

@@ -38,9 +38,16 @@ func (s *Store) CreateEvent(ctx context.Context, e sale.Event, seats []sale.Seat
 				t := seats[i]
 				return []any{e.ID, t.ID, i, t.Zone, t.Row, t.Number, t.Category, t.Price, t.X, t.Y}, nil
 			}))
+		if err == nil && len(seats) >= largePlan {
+			_, err = tx.Exec(ctx, "ANALYZE seats")
+		}
 		return err
 	})
 }
+
+// largePlan is how many seats change the table so much that Postgres must know of it. It would find out by itself within
+// a minute or so, at the cost of a core for a while: it may as well be now, before the sale.
+const largePlan = 10_000
 
 const selectEvents = `SELECT e.event_id, e.name, e.currency, e.state, e.rate, coalesce(e.opens_at, 'epoch'),
 	e.max_seats_per_hold, e.hold_ttl_ms, e.payment_window_ms, e.seats, e.beacon, e.shoppers, e.max_seats_per_sale

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"sync"
 	"time"
 
@@ -20,8 +19,7 @@ type Notices interface {
 // notices gathers what this node tells the others of holds.
 type notices struct {
 	Notices
-	node string // this one, so that it need not hear itself
-	now  func() time.Time
+	now func() time.Time
 
 	mu      sync.Mutex
 	waiting map[string][]noticed // by event
@@ -43,7 +41,7 @@ const (
 )
 
 func newNotices(out Notices, now func() time.Time) *notices {
-	return &notices{Notices: out, node: rand.Text()[:12], now: now, waiting: map[string][]noticed{}}
+	return &notices{Notices: out, now: now, waiting: map[string][]noticed{}}
 }
 
 // notice tells the node's own seat map, and soon the other nodes, that a hold has its seats for so long from now on, or
@@ -98,7 +96,7 @@ func (n *notices) send() {
 		for len(holds) > 0 {
 			part := holds[:min(len(holds), noticesEach)]
 			holds = holds[len(part):]
-			m := events.SeatsNotice{V: events.Version, EventID: eventID, Node: n.node, Holds: make([]events.HoldNotice, len(part))}
+			m := events.SeatsNotice{V: events.Version, EventID: eventID, Holds: make([]events.HoldNotice, len(part))}
 			for i, one := range part {
 				m.Holds[i] = one.HoldNotice
 				if !one.until.IsZero() {
@@ -131,9 +129,6 @@ func (s *sales) heard(data []byte) {
 	m, err := events.Decode[events.SeatsNotice](data)
 	if err != nil {
 		s.Log.Error("read a notice", "error", err)
-		return
-	}
-	if m.Node == s.notices.node {
 		return
 	}
 	s.mu.RLock()
