@@ -211,11 +211,7 @@ func forgetHolds(t *testing.T, l *up.Local, event string) {
 		t.Fatal(err)
 	}
 	for _, k := range keys {
-		if strings.Contains(k, ":seat:") {
-			if v := c.Get(t.Context(), k).Val(); strings.HasPrefix(v, "sold:") {
-				continue
-			}
-		} else if !strings.Contains(k, ":hold:") {
+		if !strings.Contains(k, ":hold:") {
 			continue
 		}
 		if err := c.Del(t.Context(), k).Err(); err != nil {

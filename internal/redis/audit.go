@@ -2,8 +2,6 @@ package redis
 
 import (
 	"context"
-	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -12,69 +10,52 @@ import (
 
 // SeatKeys reads every seat of an event that someone has.
 func (c *Client) SeatKeys(ctx context.Context, eventID string) ([]sale.SeatKey, error) {
-	prefix := tag(eventID) + ":seat:"
-	var mu sync.Mutex
-	seen := map[string]bool{} // a scan may name a key twice
+	seen := map[string]bool{} // a scan may name a seat twice
 	var out []sale.SeatKey
-	read := func(ctx context.Context, node redis.Cmdable) error {
-		var cursor uint64
-		for {
-			keys, next, err := node.Scan(ctx, cursor, globEscape.Replace(prefix)+"*", 1000).Result()
-			if err != nil {
-				return err
-			}
-			found, err := describeSeats(ctx, node, prefix, keys)
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			for _, k := range found {
-				if !seen[k.Seat] {
-					seen[k.Seat], out = true, append(out, k)
-				}
-			}
-			mu.Unlock()
-			if cursor = next; cursor == 0 {
-				return nil
+	var cursor uint64
+	for {
+		pairs, next, err := c.c.HScan(ctx, seatsKey(eventID), cursor, "", 1000).Result()
+		var found []sale.SeatKey
+		if err == nil {
+			found, err = c.describe(ctx, eventID, pairs)
+		}
+		if err != nil {
+			return nil, unavailable("read seats of "+eventID, err)
+		}
+		for _, k := range found {
+			if !seen[k.Seat] {
+				seen[k.Seat], out = true, append(out, k)
 			}
 		}
+		if cursor = next; cursor == 0 {
+			return out, nil
+		}
 	}
-	if err := c.eachMaster(ctx, read); err != nil {
-		return nil, unavailable("read seats of "+eventID, err)
-	}
-	return out, nil
 }
 
-var globEscape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+// forGood is the time that is left to a key that never ends.
+const forGood = -1
 
-func describeSeats(ctx context.Context, node redis.Cmdable, prefix string, keys []string) ([]sale.SeatKey, error) {
-	if len(keys) == 0 {
-		return nil, nil
+// describe reads what seats and their owners' holds say, without those that nobody has.
+func (c *Client) describe(ctx context.Context, eventID string, pairs []string) ([]sale.SeatKey, error) {
+	live := c.liveness()
+	left := map[string]*redis.DurationCmd{} // by session
+	for i := 0; i < len(pairs); i += 2 {
+		o, _ := ownerOf(pairs[i+1])
+		live.ask(ctx, eventID, o)
+		if _, asked := left[o.session]; !asked && o.sold == "" {
+			left[o.session] = live.pipe.PTTL(ctx, holdOf(eventID, o.session))
+		}
 	}
-	pipe := node.Pipeline()
-	values, ttls := make([]*redis.StringCmd, len(keys)), make([]*redis.DurationCmd, len(keys))
-	for i, k := range keys {
-		values[i], ttls[i] = pipe.Get(ctx, k), pipe.PTTL(ctx, k)
-	}
-	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
+	if err := live.answered(ctx); err != nil {
 		return nil, err
 	}
 	var out []sale.SeatKey
-	for i, k := range keys {
-		owner, err := values[i].Result()
-		if err == redis.Nil {
-			continue // lapsed since the scan
+	for i := 0; i < len(pairs); i += 2 {
+		o, _ := ownerOf(pairs[i+1])
+		if live.lives(eventID, o) {
+			out = append(out, sale.SeatKey{Seat: pairs[i], Hold: o.hold, Sold: o.sold, Expires: o.sold == "" && left[o.session].Val() != forGood})
 		}
-		if err != nil {
-			return nil, err
-		}
-		s := sale.SeatKey{Seat: strings.TrimPrefix(k, prefix), Expires: ttls[i].Val() > 0}
-		if id, held := holderOf(owner); held {
-			s.Hold = id
-		} else {
-			s.Sold = id
-		}
-		out = append(out, s)
 	}
 	return out, nil
 }

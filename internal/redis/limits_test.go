@@ -26,14 +26,6 @@ func TestExtendIsForTheOrderThatTheHoldIsBoundTo(t *testing.T) {
 		}
 		return ok
 	}
-	left := func() (least, most time.Duration) {
-		least = long * 100
-		for _, k := range keys(h) {
-			ttl := r.db.PTTL(t.Context(), k).Val()
-			least, most = min(least, ttl), max(most, ttl)
-		}
-		return least, most
-	}
 	if extend(h, uuid.New(), long) {
 		t.Error("a hold without an order was extended")
 	}
@@ -46,20 +38,20 @@ func TestExtendIsForTheOrderThatTheHoldIsBoundTo(t *testing.T) {
 	if extend(h, uuid.New(), long) || extend(unknown, order, long) {
 		t.Error("another order's, or no hold, was extended")
 	}
-	if _, most := left(); most > time.Minute {
-		t.Errorf("a refused extension left %s", most)
+	if left := r.left(h); left > time.Minute {
+		t.Errorf("a refused extension left %s", left)
 	}
 	if !extend(h, order, long) {
 		t.Error("the hold was not extended")
 	}
-	if least, most := left(); least < long-time.Minute || most > long {
-		t.Errorf("%s to %s are left, want %s", least, most, long)
+	if left := r.left(h); left < long-time.Minute || left > long {
+		t.Errorf("%s are left, want %s", left, long)
 	}
 	if !extend(h, order, time.Second) {
 		t.Error("a shorter window was refused")
 	}
-	if least, _ := left(); least < long-time.Minute {
-		t.Errorf("it was shortened to %s", least)
+	if left := r.left(h); left < long-time.Minute {
+		t.Errorf("it was shortened to %s", left)
 	}
 	if err := r.MarkSold(t.Context(), show, fan(2), uuid.New(), uuid.New(), []string{"A-2"}); err != nil {
 		t.Fatal(err)
@@ -67,8 +59,8 @@ func TestExtendIsForTheOrderThatTheHoldIsBoundTo(t *testing.T) {
 	if extend(h, order, 2*long) {
 		t.Error("a hold that lost a seat was extended")
 	}
-	if _, most := left(); most > long {
-		t.Errorf("a refused extension left %s", most)
+	if left := r.left(h); left > long {
+		t.Errorf("a refused extension left %s", left)
 	}
 }
 

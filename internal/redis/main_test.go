@@ -80,9 +80,9 @@ func (r *rig) take(session sale.SessionHash, ttl time.Duration, seats ...string)
 	return h
 }
 
-// keys are all that a hold has in Redis.
-func keys(h sale.Hold) []string {
-	return append(seatKeys(h.EventID, h.Seats), holdKey(h.EventID, h.Session))
+// left is how long Redis lets a hold live.
+func (r *rig) left(h sale.Hold) time.Duration {
+	return r.db.PTTL(r.Context(), holdKey(h.EventID, h.Session)).Val()
 }
 
 // bind gives a hold to an order.

@@ -16,12 +16,12 @@ type model struct {
 	now    time.Duration
 	fence  int64 // the highest so far
 	holds  []*modelHold
-	owners map[string]owner
+	owners map[string]modelOwner
 	bought map[sale.SessionHash]map[uuid.UUID]int // seats by order
 }
 
-// owner has a seat: a hold, or an order that bought it; nobody when both are nil.
-type owner struct {
+// modelOwner has a seat: a hold, or an order that bought it; nobody when both are nil.
+type modelOwner struct {
 	hold  *modelHold
 	order uuid.UUID
 }
@@ -50,7 +50,7 @@ var (
 )
 
 func newModel() *model {
-	return &model{owners: map[string]owner{}, bought: map[sale.SessionHash]map[uuid.UUID]int{}}
+	return &model{owners: map[string]modelOwner{}, bought: map[sale.SessionHash]map[uuid.UUID]int{}}
 }
 
 // pass moves the clock; holds whose time is up end.
@@ -111,7 +111,7 @@ func (m *model) take(session sale.SessionHash, seats []string, ttl time.Duration
 	}
 	h := &modelHold{session: session, seats: seats, deadline: m.now + ttl}
 	for _, seat := range seats {
-		m.owners[seat] = owner{hold: h}
+		m.owners[seat] = modelOwner{hold: h}
 	}
 	m.holds = append(m.holds, h)
 	return h, done
@@ -167,7 +167,7 @@ func (m *model) release(h *modelHold, order uuid.UUID) result {
 func (m *model) sell(h *modelHold, order uuid.UUID) {
 	m.end(h)
 	for _, seat := range h.seats {
-		m.owners[seat] = owner{order: order}
+		m.owners[seat] = modelOwner{order: order}
 	}
 	if m.bought[h.session] == nil {
 		m.bought[h.session] = map[uuid.UUID]int{}

@@ -267,11 +267,11 @@ func (w *world) compare(after string) {
 
 // keys are all that the event may have in Redis.
 func (w *world) keys() []string {
-	k := seatKeys(w.event, stage)
+	k := []string{seatsKey(w.event), tag(w.event) + ":fence"}
 	for i := range 3 {
 		k = append(k, holdKey(w.event, fan(i)), boughtKey(w.event, fan(i)))
 	}
-	return append(k, fenceKey(w.event))
+	return k
 }
 
 // travel lets time pass for every key that has a time to live.

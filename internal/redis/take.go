@@ -34,13 +34,13 @@ func (c *Client) TakeAll(ctx context.Context, wanted []sale.Wanted) ([]sale.Taki
 	pipe := c.c.Pipeline()
 	rounds := takeRounds(wanted)
 	for _, r := range rounds {
-		r.answers = pipe.EvalSha(ctx, c.hold.Hash(), r.fence, r.args...)
+		r.answers = pipe.EvalSha(ctx, c.hold.Hash(), r.seats, r.args...)
 	}
 	_, _ = pipe.Exec(ctx) // each answer has its own error
 	out := make([]sale.Taking, len(wanted))
 	for _, r := range rounds {
 		if redis.HasErrorPrefix(r.answers.Err(), "NOSCRIPT") { // a Redis that has just begun: this also teaches it
-			r.answers = c.hold.Run(ctx, c.c, r.fence, r.args...)
+			r.answers = c.hold.Run(ctx, c.c, r.seats, r.args...)
 		}
 		all, err := r.answers.Slice()
 		switch {
@@ -63,9 +63,9 @@ func (c *Client) TakeAll(ctx context.Context, wanted []sale.Wanted) ([]sale.Taki
 // round is one run of the script: some who want seats of one event.
 type round struct {
 	event   string
-	fence   []string // its one key
-	seats   int
-	wanted  []int // where they are among all
+	seats   []string // its one key
+	count   int      // of seats
+	wanted  []int    // where they are among all
 	holds   []sale.Hold
 	args    []any
 	answers *redis.Cmd
@@ -77,8 +77,8 @@ func takeRounds(wanted []sale.Wanted) []*round {
 	open := map[string]*round{} // the last of each event
 	for at, w := range wanted {
 		r := open[w.EventID]
-		if r == nil || r.seats+len(w.Seats) > seatsAtOnce {
-			r = &round{event: w.EventID, fence: []string{fenceKey(w.EventID)}}
+		if r == nil || r.count+len(w.Seats) > seatsAtOnce {
+			r = &round{event: w.EventID, seats: []string{seatsKey(w.EventID)}}
 			open[w.EventID], all = r, append(all, r)
 		}
 		r.add(at, w)
@@ -92,7 +92,7 @@ func (r *round) add(at int, w sale.Wanted) {
 		seats = slices.Sorted(slices.Values(seats)) // the same seats, in whatever order they were named
 	}
 	h := sale.Hold{ID: uuid.New(), EventID: w.EventID, Session: w.Session, Seats: seats}
-	r.seats += len(seats)
+	r.count += len(seats)
 	r.wanted, r.holds = append(r.wanted, at), append(r.holds, h)
 	r.args = append(r.args, h.ID.String(), w.Session.String(), w.TTL.Milliseconds(), w.Most, strings.Join(seats, ","))
 }

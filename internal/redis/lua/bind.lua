@@ -1,9 +1,9 @@
 -- bind gives a session's hold to the order that pays for it, and extends it to the payment's deadline.
--- KEYS: 1 the session's hold; see hold.lua. The keys of its seats begin as it does
+-- KEYS: 1 the session's hold, 2 the event's seats; see hold.lua
 -- ARGV: 1 hold id, 2 session, 3 order id, 4 request hash in hex, 5 least TTL in ms, 6 the order that may be replaced, or ""
 -- Returns {"bound", fence, seats, ms left} | {"gone"} | {"busy", order id} | {"differs"} same order, other request
 --       | {"lost", seat} where it is no longer the hold's
-local call, prefix = redis.call, string.match(KEYS[1], '^{.-}:')
+local call = redis.call
 local hold, fence, order, request, seats = string.match(call('GET', KEYS[1]) or '', '^(.-)|(.-)|(.-)|(.-)|(.*)$')
 if hold ~= ARGV[1] then
   return {'gone'}
@@ -14,15 +14,11 @@ end
 if order ~= '' and order ~= ARGV[3] and order ~= ARGV[6] then
   return {'busy', order}
 end
-local owner = hold .. '|' .. ARGV[2] .. '|' .. fence
 for seat in string.gmatch(seats, '[^,]+') do
-  if call('GET', prefix .. 'seat:' .. seat) ~= owner then
+  if call('HGET', KEYS[2], seat) ~= hold .. '|' .. ARGV[2] .. '|' .. fence then
     return {'lost', seat}
   end
 end
 local ttl = math.max(call('PTTL', KEYS[1]), tonumber(ARGV[5]))
-for seat in string.gmatch(seats, '[^,]+') do
-  call('PEXPIRE', prefix .. 'seat:' .. seat, ttl)
-end
 call('SET', KEYS[1], hold .. '|' .. fence .. '|' .. ARGV[3] .. '|' .. ARGV[4] .. '|' .. seats, 'PX', ttl)
 return {'bound', tonumber(fence), seats, ttl}

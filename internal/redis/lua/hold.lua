@@ -1,7 +1,8 @@
 -- hold answers many who want seats of one event, one after the other: each gets all of its seats, or none.
--- KEYS: 1 the event's fence counter. What it begins with, all other keys of the event do, so they are in one slot:
---       hold:<session> is "<hold id>|<fence>|<order>|<request>|<seats>", seat:<seat> is its owner, "<hold id>|<session>|<fence>"
---       or "sold:<order>", and bought:<session> is what the session bought
+-- KEYS: 1 the event's seats: a hash from seat to its owner, "<hold id>|<session>|<fence>" or "sold:<order>". What its
+--       name begins with, the event's other keys do, so they are in one slot: fence is a counter, hold:<session>
+--       is "<hold id>|<fence>|<order>|<request>|<seats>" and lives as long as the hold, bought:<session> is what the
+--       session bought. A seat is held while its owner's hold lives, and what is left of one that doesn't is nothing.
 -- ARGV: five for each: hold id, session, TTL in ms, the most seats of a session in the sale or 0, the seats, comma-joined
 -- Returns for each: its fence, where it holds the seats now
 --       | {"same", hold id, fence, ms left} where its session held just these seats
@@ -11,85 +12,114 @@
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -6)
 local wanted = 5
-local keys, ends = {}, {} -- what all of them ask about, and where each one's part of that ends
+
+local records = {} -- the holds that are known, by session; false where there is none
+local function record(session)
+  if records[session] == nil then
+    records[session] = call('GET', prefix .. 'hold:' .. session)
+  end
+  return records[session]
+end
+
+local seats, ends = {}, {} -- what all of them want, and where each one's part of that ends
+local sessions = {}
 for a = 1, #ARGV, wanted do
-  keys[#keys + 1] = prefix .. 'hold:' .. ARGV[a + 1]
   for seat in string.gmatch(ARGV[a + 4], '[^,]+') do
-    keys[#keys + 1] = prefix .. 'seat:' .. seat
+    seats[#seats + 1] = seat
   end
-  ends[#ends + 1] = #keys
+  ends[#ends + 1] = #seats
+  sessions[#sessions + 1] = prefix .. 'hold:' .. ARGV[a + 1]
 end
-local found = call('MGET', unpack(keys))
-local changed = {} -- since then, by key
-local function holds(i)
-  local now = changed[keys[i]]
-  if now == nil then
-    return found[i]
+local found = call('HMGET', KEYS[1], unpack(seats))
+for n, live in ipairs(call('MGET', unpack(sessions))) do
+  records[ARGV[(n - 1) * wanted + 2]] = live
+end
+local changed, changes = {}, {} -- owners since then, by seat, and as they are to be written
+
+-- owner is who has the i-th of the seats now: the owner and its session, "" for one that is sold; nothing for nobody.
+local function owner(i)
+  local by = changed[seats[i]]
+  if by == nil then
+    by = found[i]
   end
-  return now
+  if not by then
+    return
+  end
+  local hold, session = string.match(by, '^(.-)|(.-)|')
+  if not hold then
+    return by, ''
+  end
+  local live = record(session)
+  if live and string.sub(live, 1, #hold) == hold then
+    return by, session
+  end
 end
+
 local fence = 0 -- the last that was given; as many as may be needed are taken at once
-local function answer(n, id, session, ttl, most, seats)
+local function answer(n, id, session, ttl, most, wish)
   local first, last = (ends[n - 1] or 0) + 1, ends[n]
-  local live = holds(first)
+  local live = record(session)
   if live then
     local hold, its, order, _, theirs = string.match(live, '^(.-)|(.-)|(.-)|(.-)|(.*)$')
-    if theirs ~= seats then
+    if theirs ~= wish then
       return {'other', hold}
     end
-    local owner, lost = hold .. '|' .. session .. '|' .. its, false
-    for i = first + 1, last do
-      lost = lost or holds(i) ~= owner
+    local mine, lost = hold .. '|' .. session .. '|' .. its, false
+    for i = first, last do
+      lost = lost or owner(i) ~= mine
     end
     if not lost or order ~= '' then
-      return {'same', hold, tonumber(its), call('PTTL', keys[first])}
+      return {'same', hold, tonumber(its), call('PTTL', prefix .. 'hold:' .. session)}
     end
     -- A seat was sold from under it, to someone who paid late: it is of no use to anyone.
-    for i = first, last do
-      if i == first or holds(i) == owner then
-        call('DEL', keys[i])
-        changed[keys[i]] = false
-      end
-    end
+    call('DEL', prefix .. 'hold:' .. session)
+    records[session] = false
   end
   if most > 0 then
     local bought = 0
-    for _, n in ipairs(call('HVALS', prefix .. 'bought:' .. session)) do
-      bought = bought + tonumber(n)
+    for _, some in ipairs(call('HVALS', prefix .. 'bought:' .. session)) do
+      bought = bought + tonumber(some)
     end
-    if bought + last - first > most then
+    if bought + last - first + 1 > most then
       return {'limit', bought}
     end
   end
   local taken
-  for i = first + 1, last do
-    local owner = holds(i)
-    if owner then
-      local holder, since = string.match(owner, '|(.-)|(.*)$')
+  for i = first, last do
+    local by, holder = owner(i)
+    if by then
       taken = taken or {'taken'}
       local t = #taken
-      taken[t + 1], taken[t + 2], taken[t + 3], taken[t + 4] = i - first, holder or '', tonumber(since or '0'), call('PTTL', keys[i])
+      taken[t + 1], taken[t + 2], taken[t + 3], taken[t + 4] = i - first + 1, holder, 0, -1
+      if holder ~= '' then
+        taken[t + 3], taken[t + 4] = tonumber(string.match(by, '[^|]*$')), call('PTTL', prefix .. 'hold:' .. holder)
+      end
     end
   end
   if taken then
     return taken
   end
   if fence == 0 then
-    fence = call('INCRBY', KEYS[1], #ends - n + 1) - (#ends - n + 1)
+    fence = call('INCRBY', prefix .. 'fence', #ends - n + 1) - (#ends - n + 1)
   end
   fence = fence + 1
-  local owner, record = id .. '|' .. session .. '|' .. fence, id .. '|' .. fence .. '|||' .. seats
-  for i = first + 1, last do
-    call('SET', keys[i], owner, 'PX', ttl)
-    changed[keys[i]] = owner
+  local mine = id .. '|' .. session .. '|' .. fence
+  for i = first, last do
+    changed[seats[i]] = mine
+    changes[#changes + 1] = seats[i]
+    changes[#changes + 1] = mine
   end
-  call('SET', keys[first], record, 'PX', ttl)
-  changed[keys[first]] = record
+  records[session] = id .. '|' .. fence .. '|||' .. wish
+  call('SET', prefix .. 'hold:' .. session, records[session], 'PX', ttl)
   return fence
 end
+
 local answers = {}
 for n = 1, #ends do
   local a = (n - 1) * wanted
   answers[n] = answer(n, ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], tonumber(ARGV[a + 4]), ARGV[a + 5])
+end
+if #changes > 0 then
+  call('HSET', KEYS[1], unpack(changes))
 end
 return answers
