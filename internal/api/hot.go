@@ -1,8 +1,12 @@
 package api
 
 import (
+	"log/slog"
+
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+
+	"onsale/internal/problem"
 )
 
 // A crowd calls a few routes: it joins, polls, and holds seats. Their handlers are given what lies beneath the router,
@@ -34,7 +38,7 @@ func (r *hotRoute) eventOf(method, uri []byte) (string, bool) {
 }
 
 // hot serves the calls of a crowd, and gives all others to the router.
-func hot(app *fiber.App, routes ...hotRoute) fasthttp.RequestHandler {
+func hot(app *fiber.App, log *slog.Logger, routes ...hotRoute) fasthttp.RequestHandler {
 	router := app.Handler()
 	return func(ctx *fasthttp.RequestCtx) {
 		method, uri := ctx.Method(), ctx.Request.Header.RequestURI()
@@ -44,12 +48,7 @@ func hot(app *fiber.App, routes ...hotRoute) fasthttp.RequestHandler {
 				continue
 			}
 			if err := routes[i].handler(ctx, event); err != nil {
-				c := app.AcquireCtx(ctx)
-				defer app.ReleaseCtx(c)
-				c.Path(routes[i].before + ":event" + routes[i].after) // as the router would call the route in a log
-				if err := app.ErrorHandler(c, err); err != nil {
-					ctx.SetStatusCode(fiber.StatusInternalServerError)
-				}
+				problem.Answer(ctx, log, routes[i].before+":event"+routes[i].after, err)
 			}
 			return
 		}

@@ -169,7 +169,7 @@ func (s *server) routes() *fiber.App {
 	v1.Get("/orders/:order", s.getOrder)
 	v1.Post("/webhooks/stripe", s.postStripe)
 	app.Get("/.well-known/jwks.json", s.getJWKS)
-	app.Server().Handler = hot(app,
+	app.Server().Handler = hot(app, s.Log,
 		hotRoute{fiber.MethodPost, "/v1/queue/", "/join", s.postJoin},
 		hotRoute{fiber.MethodGet, "/v1/queue/", "/position", s.getPosition},
 		hotRoute{fiber.MethodPost, "/v1/events/", "/holds", s.postHold},

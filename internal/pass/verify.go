@@ -40,7 +40,7 @@ type Verifier struct {
 	order    []string
 	now      func() time.Time
 	parser   *jwt.Parser
-	verified *lru.Cache[[sha256.Size]byte, verified] // by the hash of the whole token; what failed is never in it
+	verified *lru.Cache[[sha256.Size]byte, verified] // by the hash of the whole token, the oldest goes first; what failed is never in it
 }
 
 // verified is a pass whose signature was found to be right, and when it is good.
@@ -97,7 +97,7 @@ func (v *Verifier) Verify(token string) (Claims, error) {
 		return Claims{}, ErrBad
 	}
 	sum := sha256.Sum256([]byte(token))
-	if known, ok := v.verified.Get(sum); ok {
+	if known, ok := v.verified.Peek(sum); ok {
 		if now := v.now(); !now.Before(known.from) && now.Before(known.until) {
 			return known.Claims, nil
 		}

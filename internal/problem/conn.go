@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 )
 
@@ -177,8 +176,8 @@ func Streaming(ctx *fasthttp.RequestCtx) {
 }
 
 // linger marks the connection of a request that is answered before it was read.
-func linger(c *fiber.Ctx) {
-	if l, ok := c.Context().Conn().(*conn); ok {
+func linger(ctx *fasthttp.RequestCtx) {
+	if l, ok := ctx.Conn().(*conn); ok {
 		l.refused.Store(true)
 	}
 }

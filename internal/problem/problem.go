@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"onsale/internal/sale"
 )
@@ -38,9 +39,6 @@ var statuses = map[sale.Kind]int{
 // know better.
 const RetryAfter = 1
 
-// ownMembers is how many members every problem has.
-const ownMembers = 6
-
 const requestIDHeader = "X-Request-Id"
 
 // RequestID gives each request an id, in the answer's header and in every problem.
@@ -57,50 +55,63 @@ func requestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Handler answers a handler's error. What the caller is told of an internal error is its request id alone; the
-// rest is logged, here and nowhere else.
+// Handler answers the errors of a router's handlers.
 func Handler(log *slog.Logger) fiber.ErrorHandler {
 	return func(c *fiber.Ctx, err error) error {
-		e := domain(err)
-		status := statuses[e.Kind]
-		var f *fiber.Error
-		if errors.As(err, &f) {
-			status = f.Code // the router's own: 404, 405, 413, 431 and their like
-		}
-		if status == http.StatusRequestEntityTooLarge {
-			linger(c)
-		}
-		id := c.GetRespHeader(requestIDHeader)
-		if id == "" {
-			id = requestID() // refused before any handler ran
-			c.Set(requestIDHeader, id)
-		}
-		if status >= 500 {
-			log.Error("request failed", "request_id", id, "method", c.Method(), "route", c.Route().Path, "status", status, "error", err)
-		}
-		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-			c.Set(fiber.HeaderRetryAfter, fmt.Sprint(max(RetryAfter, int(math.Ceil(e.Wait.Seconds())))))
-		}
-		if status == http.StatusUnauthorized {
-			c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
-		}
-		body := []member{
-			{"type", "urn:onsale:problem:" + e.Code}, {"title", http.StatusText(status)}, {"status", status},
-			{"code", e.Code}, {"detail", e.Detail}, {"request_id", id},
-		}
-		for name, value := range e.Fields {
-			if !slices.ContainsFunc(body[:ownMembers], func(m member) bool { return m.name == name }) {
-				body = append(body, member{name, value}) // the others have their meaning whatever an error's fields are called
-			}
-		}
-		raw, err := encode(body)
-		if err != nil {
-			return err
-		}
-		c.Set(fiber.HeaderCacheControl, "no-store")
-		c.Set(fiber.HeaderContentType, "application/problem+json")
-		return c.Status(status).Send(raw)
+		Answer(c.Context(), log, c.Route().Path, err)
+		return nil
 	}
+}
+
+// Answer answers a request with the error that became of it. What the caller is told of an internal error is its
+// request id alone; the rest is logged under the route's path, here and nowhere else.
+func Answer(ctx *fasthttp.RequestCtx, log *slog.Logger, route string, err error) {
+	e := domain(err)
+	status := statuses[e.Kind]
+	var f *fiber.Error
+	if e.Kind == sale.Internal && errors.As(err, &f) {
+		status = f.Code // the router's own: 404, 405, 413, 431 and their like
+	}
+	if status == http.StatusRequestEntityTooLarge {
+		linger(ctx)
+	}
+	header := &ctx.Response.Header
+	id := string(header.Peek(requestIDHeader))
+	if id == "" {
+		id = requestID() // refused before any handler ran
+		header.Set(requestIDHeader, id)
+	}
+	if status >= 500 {
+		log.Error("request failed", "request_id", id, "method", string(ctx.Method()), "route", route, "status", status, "error", err)
+	}
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		header.Set(fiber.HeaderRetryAfter, fmt.Sprint(max(RetryAfter, int(math.Ceil(e.Wait.Seconds())))))
+	}
+	if status == http.StatusUnauthorized {
+		header.Set(fiber.HeaderWWWAuthenticate, "Bearer")
+	}
+	header.Set(fiber.HeaderCacheControl, "no-store")
+	header.SetContentType("application/problem+json")
+	ctx.SetStatusCode(status)
+	ctx.SetBody(body(e, status, id))
+}
+
+// body is a problem's body.
+func body(e *sale.Error, status int, id string) []byte {
+	own := [...]member{ // every problem has these, by name
+		{"code", e.Code}, {"detail", e.Detail}, {"request_id", id}, {"status", status}, {"title", http.StatusText(status)}, {"type", "urn:onsale:problem:" + e.Code},
+	}
+	all := own[:]
+	for name, value := range e.Fields {
+		if !slices.ContainsFunc(own[:], func(m member) bool { return m.name == name }) {
+			all = append(all, member{name, value}) // the others have their meaning whatever an error's fields are called
+		}
+	}
+	b, err := encode(all)
+	if err != nil { // a field that JSON has no words for
+		b, _ = encode(own[:])
+	}
+	return b
 }
 
 // domain finds what err means to the caller. An internal error means that it was not the caller's fault, and no more.
