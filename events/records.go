@@ -61,6 +61,15 @@ func pack(outs []Outgoing) Outgoing {
 	}
 }
 
+// RecordCount is how many records the message holds.
+func (o Outgoing) RecordCount() int {
+	n, err := strconv.Atoi(o.Header[HeaderRecords])
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
 // Records are the records of a message, each as a message of its own with its number in Record. A message that
 // does not hold what its header says is one record, which no handler can read.
 func (m Message) Records() []Message {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -94,7 +95,7 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 	if err != nil {
 		return sale.Order{}, err
 	}
-	ack, err := s.Streams.Publish(ctx, events.Outgoing{
+	got, err := durable(ctx, s.checkouts, events.Outgoing{
 		Subject: events.CheckoutSubject(o.event.ID), ID: order.String(),
 		Data: events.Encode(events.CheckoutRequested{
 			V: events.Version, OrderID: order, EventID: o.event.ID, Session: session, HoldID: h.ID, Seats: h.Seats, Amount: amount,
@@ -104,8 +105,8 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 	if err != nil {
 		return sale.Order{}, err
 	}
-	if ack.Duplicate {
-		if err := s.sameRequest(ctx, ack.Sequence, request); err != nil {
+	if got.ack.Duplicate {
+		if err := s.sameRequest(ctx, got, request); err != nil {
 			return sale.Order{}, err
 		}
 	}
@@ -163,13 +164,18 @@ func (s *server) failedOrder(ctx context.Context, order string) (string, error) 
 	return order, nil
 }
 
-// sameRequest compares with the command that was stored first under the same id.
-func (s *server) sameRequest(ctx context.Context, sequence uint64, request [32]byte) error {
-	m, err := s.Streams.Read(ctx, events.Checkouts, sequence)
+// sameRequest compares with the command that was stored first in the same place: the id of a message is made of its
+// orders' ids, and not of what they ask for.
+func (s *server) sameRequest(ctx context.Context, at stored, request [32]byte) error {
+	m, err := s.Streams.Read(ctx, events.Checkouts, at.ack.Sequence)
 	if err != nil {
 		return sale.Errorf(sale.Unavailable, "broker_unavailable", "the stream could not be read; try again").Because(err)
 	}
-	first, err := events.Decode[events.CheckoutRequested](m.Data)
+	records := m.Records()
+	if at.record >= len(records) {
+		return fmt.Errorf("message %d of %s has %d records, not one numbered %d", m.Sequence, events.Checkouts, len(records), at.record)
+	}
+	first, err := events.Decode[events.CheckoutRequested](records[at.record].Data)
 	if err != nil {
 		return err
 	}

@@ -104,6 +104,8 @@ type server struct {
 	takes  *batch.Group[sale.Wanted, sale.Taking] // takes seats, those of many requests at once
 	told   *waiters
 
+	checkouts, webhooks *batch.Group[events.Outgoing, stored] // what is answered once it is durable
+
 	notices   *notices
 	streaming chan struct{} // one for each stream of seat changes
 	heartbeat time.Duration // of such a stream
@@ -125,6 +127,9 @@ func Run(ctx context.Context, d Deps) error {
 	g.Go(func() error { return problem.Serve(life, s.routes(), d.Listener, limits, shutdownLimit) })
 	err := g.Wait()
 	s.sales.drain()
+	// Requests that are gone leave theirs to be stored: that ends before the connections do.
+	s.checkouts.Wait()
+	s.webhooks.Wait()
 	return err
 }
 
@@ -136,6 +141,7 @@ func newServer(life context.Context, d Deps) *server {
 	s.takes = batch.New(takeGroup, func(ctx context.Context, wanted []sale.Wanted) ([]sale.Taking, error) {
 		return s.Holds.TakeAll(ctx, wanted)
 	})
+	s.checkouts, s.webhooks = batch.New(checkoutGroup, s.store), batch.New(webhookGroup, s.store)
 	s.notices, s.streaming, s.heartbeat = newNotices(d.Notices, d.Now), make(chan struct{}, maxStreams), heartbeat
 	s.sales = newSales(s)
 	return s
@@ -198,7 +204,7 @@ func (s *server) postStripe(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.Streams.Publish(c.UserContext(), events.Outgoing{Subject: events.StripeSubject(e.Type), ID: e.ID, Data: events.Encode(e)}); err != nil {
+	if _, err := durable(c.UserContext(), s.webhooks, events.Outgoing{Subject: events.StripeSubject(e.Type), ID: e.ID, Data: events.Encode(e)}); err != nil {
 		return err
 	}
 	return c.JSON(fiber.Map{"received": true})

@@ -150,10 +150,7 @@ func RunCommitter(ctx context.Context, cfg Committer, log *slog.Logger) error {
 
 // consume is a worker's durable consumer of a stream.
 func (p *platform) consume(w nats.Worker, durable, stream string, subjects ...string) events.Consume {
-	w.Durable, w.Stream, w.Subjects = durable, stream, subjects
-	if stream == events.Payments || stream == events.Orders {
-		w.Prefetch = 4 // the relay packs many records into one
-	}
+	w.Durable, w.Stream, w.Subjects, w.Prefetch = durable, stream, subjects, 4 // each may hold many records
 	return func(ctx context.Context, handle events.Handler) error { return p.nats.Consume(ctx, w, handle) }
 }
 
