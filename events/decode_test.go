@@ -23,6 +23,7 @@ func TestDecode_RefusesForGood(t *testing.T) {
 		"version 0":       {`{"v":0,"n":1}`, "bad_message_version"},
 		"version -1":      {`{"v":-1,"n":1}`, "bad_message_version"},
 		"future version":  {`{"v":2,"n":1}`, "bad_message_version"},
+		"future shape":    {`{"v":2,"n":"one"}`, "bad_message_version"},
 		"text version":    {`{"v":"1","n":1}`, "bad_message"},
 		"text number":     {`{"v":1,"n":"1"}`, "bad_message"},
 		"negative number": {`{"v":1,"n":-1}`, "bad_message"},

@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -130,20 +131,27 @@ func Encode(m any) []byte {
 	return b
 }
 
-// Decode reads a JSON message of this package. What it can't read is Invalid: no retry will mend it.
+// Decode reads a JSON message of this package. What it can't read is Invalid: no retry will mend it. A message of a
+// version that is not known is said to be that, even where it no longer has the fields of M.
 func Decode[M any](data []byte) (M, error) {
 	var m M
-	var head struct {
-		V int `json:"v"`
+	wrong := json.Unmarshal(data, &m)
+	version := reflect.ValueOf(&m).Elem().FieldByName("V") // read with the rest: reading JSON is most of what a message costs
+	if wrong != nil || !version.IsValid() {
+		var head struct {
+			V int `json:"v"`
+		}
+		if err := json.Unmarshal(data, &head); err != nil {
+			var none M
+			return none, sale.Errorf(sale.Invalid, "bad_message", "not JSON").Because(err)
+		}
+		version = reflect.ValueOf(head.V)
 	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		return m, sale.Errorf(sale.Invalid, "bad_message", "not JSON").Because(err)
+	if v := version.Int(); v < 1 || v > Version {
+		return m, sale.Errorf(sale.Invalid, "bad_message_version", "message version %d, this binary reads 1 to %d", v, Version)
 	}
-	if head.V < 1 || head.V > Version {
-		return m, sale.Errorf(sale.Invalid, "bad_message_version", "message version %d, this binary reads 1 to %d", head.V, Version)
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return m, sale.Errorf(sale.Invalid, "bad_message", "not a %T", m).Because(err)
+	if wrong != nil {
+		return m, sale.Errorf(sale.Invalid, "bad_message", "not a %T", m).Because(wrong)
 	}
 	return m, nil
 }
