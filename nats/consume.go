@@ -166,6 +166,10 @@ func (d *delivery) handle(ctx context.Context, in events.Message, handle events.
 	err := protect(ctx, handle, in)
 	v := judge(err, in.Delivered)
 	handled.WithLabelValues(d.worker.Durable, v.String()).Observe(time.Since(start).Seconds())
+	if v == ack {
+		d.settled(v, nil)
+		return
+	}
 	log := d.log.With("consumer", d.worker.Durable, "subject", in.Subject, "stream_seq", in.Sequence, "record", in.Record, "delivered", in.Delivered)
 	switch v {
 	case retry:
