@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -296,16 +297,18 @@ var decided = map[events.OrderOutcome]sale.OrderStatus{
 	events.OrderRefunded: sale.Refunded,
 }
 
-// paid takes a payment's outcome: those after which an order waits for its buyer, or for nothing.
+// paid takes a payment's outcome: those after which an order waits for its buyer, or for nothing. Most are others, which
+// their subjects tell.
 func (s *sales) paid(m events.Message) {
+	if strings.HasSuffix(m.Subject, "."+string(events.PaymentAuthorized)) || strings.HasSuffix(m.Subject, "."+string(events.PaymentCaptured)) {
+		return
+	}
 	p, err := events.Decode[events.Payment](m.Data)
 	if err != nil {
 		s.Log.Error("read payment", "stream_seq", m.Sequence, "error", err)
 		return
 	}
-	if p.Outcome != events.PaymentAuthorized && p.Outcome != events.PaymentCaptured {
-		s.told.wake(p.OrderID, outcome{})
-	}
+	s.told.wake(p.OrderID, outcome{})
 }
 
 // drain stores the places that Redis does not have yet, within drainLimit.
