@@ -150,7 +150,7 @@ func RunCommitter(ctx context.Context, cfg Committer, log *slog.Logger) error {
 
 // consume is a worker's durable consumer of a stream.
 func (p *platform) consume(w nats.Worker, durable, stream string, subjects ...string) events.Consume {
-	w.Durable, w.Stream, w.Subjects, w.Prefetch = durable, stream, subjects, 4 // each may hold many records
+	w.Durable, w.Stream, w.Subjects, w.Prefetch = durable, stream, subjects, 8 // each may hold many records
 	return func(ctx context.Context, handle events.Handler) error { return p.nats.Consume(ctx, w, handle) }
 }
 

@@ -48,8 +48,8 @@ func Group() batch.Config {
 	return batch.Config{MaxItems: 256, MaxInFlight: 2, Enough: 128, Patience: 2 * time.Millisecond, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
 }
 
-// lookups is how questions about orders are gathered.
-var lookups = batch.Config{MaxItems: 256, MaxInFlight: 1, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
+// lookups is how questions about orders are gathered. Nobody waits for what they are asked for.
+var lookups = batch.Config{MaxItems: 256, Enough: 128, Patience: 5 * time.Millisecond, MaxInFlight: 1, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
 
 type committer struct {
 	Deps
