@@ -22,7 +22,7 @@ import (
 // has forgotten that, since BeginAttempts refuses a command whose request hash is not its order's.
 var (
 	checkoutGroup = batch.Config{
-		MaxItems: 64, Enough: 64, Patience: 4 * time.Millisecond, MaxInFlight: 2,
+		MaxItems: 64, Enough: 64, Patience: 10 * time.Millisecond, MaxInFlight: 2,
 		// Waiting and the write together take less than a request may.
 		MaxQueue: 8 << 10, MaxWait: requestLimit / 4, Timeout: requestLimit / 2,
 	}
@@ -41,14 +41,20 @@ type stored struct {
 }
 
 // store stores records, those of a subject together where they fit into one message. A message that is refused fails
-// its own records alone.
+// its own records alone. Of several with one id the first is stored, and the others are its duplicates, as they would be
+// had they come one by one.
 func (s *server) store(ctx context.Context, outs []events.Outgoing) ([]stored, error) {
-	order := make([]int, len(outs))
-	for i := range order {
-		order[i] = i
+	type key struct{ subject, id string }
+	first := make(map[key]int, len(outs))
+	order := make([]int, 0, len(outs))
+	for i, out := range outs {
+		if _, again := first[key{out.Subject, out.ID}]; !again {
+			first[key{out.Subject, out.ID}] = i
+			order = append(order, i)
+		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(outs[a].Subject, outs[b].Subject) })
-	sorted := make([]events.Outgoing, len(outs))
+	sorted := make([]events.Outgoing, len(order))
 	for to, from := range order {
 		sorted[to] = outs[from]
 	}
@@ -66,6 +72,12 @@ func (s *server) store(ctx context.Context, outs []events.Outgoing) ([]stored, e
 		})
 	}
 	sending.Wait()
+	for i, out := range outs {
+		if of := first[key{out.Subject, out.ID}]; of != i {
+			results[i] = results[of]
+			results[i].ack.Duplicate = true
+		}
+	}
 	return results, nil
 }
 

@@ -148,6 +148,39 @@ func TestStore_AnotherBodyInACopyIsFound(t *testing.T) {
 	}
 }
 
+// One order many times at once is stored once, and another body under its key is found.
+func TestStore_OneOrderManyTimesIsOneRecord(t *testing.T) {
+	t.Parallel()
+	s, c := storing(t)
+	const other = 7
+	var outs []events.Outgoing
+	var requests [][32]byte
+	for i := range 20 {
+		body := 1
+		if i == other {
+			body = 2
+		}
+		out, request := order("gala", i%2, body)
+		outs, requests = append(outs, out), append(requests, request)
+	}
+	got, err := s.store(t.Context(), outs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Read(t.Context(), events.Checkouts, 1)
+	if err != nil || len(m.Records()) != 2 {
+		t.Errorf("2 orders are %d records (%v)", len(m.Records()), err)
+	}
+	for i, r := range got {
+		if r.err != nil || r.ack.Sequence != 1 || r.record != i%2 || r.ack.Duplicate != (i >= 2) {
+			t.Errorf("record %d: %+v", i, r)
+		}
+		if err := s.sameRequest(t.Context(), r, requests[i]); (i == other) != (sale.CodeOf(err) == "idempotency_key_reused") || i != other && err != nil {
+			t.Errorf("record %d: %v", i, err)
+		}
+	}
+}
+
 // A broker that is away fails what waits for it, and is told of as what passes.
 func TestStore_BrokerIsAway(t *testing.T) {
 	t.Parallel()
