@@ -116,7 +116,7 @@ type server struct {
 	proving chan struct{} // one for each read for the draw and its receipts
 }
 
-var lookups = batch.Config{MaxItems: 128, MaxInFlight: 2, MaxQueue: 16 << 10, Timeout: 5 * time.Second}
+var lookups = batch.Config{MaxItems: 128, Enough: 64, Patience: 3 * time.Millisecond, MaxInFlight: 2, MaxQueue: 16 << 10, Timeout: 5 * time.Second}
 
 // Run serves until ctx ends, then finishes the requests under way.
 func Run(ctx context.Context, d Deps) error {
