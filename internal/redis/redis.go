@@ -27,7 +27,7 @@ type Client struct {
 	c   redis.UniversalClient
 	now func() time.Time // for what is told of times; when a hold ends is decided by Redis alone
 
-	hold, extend, release, bind, sell, unsell, recall, remember, settle, forget, redeem *redis.Script
+	hold, extend, release, bind, sell, unsell, recall, remember, settle, forget, redeem, pace *redis.Script
 }
 
 // dials is how often one try of a command dials: a command is tried four times by itself, and whoever waits
@@ -73,7 +73,7 @@ func Open(redisURL string) (*Client, error) {
 		c.c = redis.NewClient(opt)
 	}
 	for name, s := range map[string]**redis.Script{
-		"hold": &c.hold, "extend": &c.extend, "release": &c.release, "bind": &c.bind, "sell": &c.sell, "unsell": &c.unsell, "recall": &c.recall, "remember": &c.remember, "settle": &c.settle, "forget": &c.forget, "redeem": &c.redeem,
+		"hold": &c.hold, "extend": &c.extend, "release": &c.release, "bind": &c.bind, "sell": &c.sell, "unsell": &c.unsell, "recall": &c.recall, "remember": &c.remember, "settle": &c.settle, "forget": &c.forget, "redeem": &c.redeem, "pace": &c.pace,
 	} {
 		src, err := lua.ReadFile("lua/" + name + ".lua")
 		if err != nil {
