@@ -27,6 +27,10 @@ type Intent struct {
 	Reason       string // why it was declined, in Stripe's code
 }
 
+// CodePaced is the code of a sale.Unavailable call to Stripe that certainly had no effect: the account's rate left it no
+// turn in time. It may be put off for as long as it takes.
+const CodePaced = "payment_paced"
+
 // Begun is what was found for one checkout. Refused is nil when Attempt stands for it: a new one in state
 // Started, or the one that an earlier delivery began, in whatever state it is by now.
 type Begun struct {

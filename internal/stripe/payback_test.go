@@ -72,5 +72,5 @@ func TestWhatCanNotBeRefundedIsRefused(t *testing.T) {
 	r.refused(err, sale.Invalid, "resource_missing")
 	r.double.SetFaults(double.Faults{RateLimitShare: 1})
 	_, err = r.Refunds(t.Context(), refund.IntentID)
-	r.refused(err, sale.Unavailable, "payment_unknown")
+	r.refused(err, sale.Unavailable, sale.CodePaced)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/stripe/stripe-go/v76/webhook"
 
 	"onsale/events"
+	"onsale/internal/pace"
 	"onsale/internal/sale"
 )
 
@@ -30,7 +31,8 @@ type Config struct {
 	SecretKey      string
 	WebhookSecrets []string      // the first that verifies counts; two during a rotation
 	APIURL         string        // "" for Stripe's own
-	Timeout        time.Duration // of one call; after it the outcome is unknown
+	Timeout        time.Duration // of one call, which begins when it has its turn; after it the outcome is unknown
+	Pacer          *pace.Pacer   // gives calls their turns; nil, or one without a limit, for none
 }
 
 // Client calls Stripe. Safe for concurrent use.
@@ -45,8 +47,12 @@ type Client struct {
 func New(cfg Config) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 256, 256
+	pacer := cfg.Pacer
+	if pacer != nil && pacer.Limit.Rate <= 0 {
+		pacer = nil
+	}
 	bc := &stripe.BackendConfig{
-		HTTPClient:        &http.Client{Transport: transport, Timeout: cfg.Timeout},
+		HTTPClient:        &http.Client{Transport: &paced{base: transport, pacer: pacer, timeout: cfg.Timeout}},
 		MaxNetworkRetries: stripe.Int64(0), // retries are the stream's, so that each one is seen and bounded
 		EnableTelemetry:   stripe.Bool(false),
 		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
@@ -216,13 +222,18 @@ func answer(verb string, pi *stripe.PaymentIntent, err error) (sale.Intent, erro
 // error is beside it, where there was one.
 func sorted(verb string, err error) (*stripe.Error, error) {
 	var e *stripe.Error
-	if !errors.As(err, &e) {
+	switch {
+	case errors.Is(err, pace.ErrNoTurn):
+		return nil, notNow(verb, pace.ErrNoTurn)
+	case !errors.As(err, &e):
 		return nil, unknown(verb, transport(err))
 	}
 	// The request's own error text may hold what was sent; only Stripe's codes go on.
 	cause := fmt.Errorf("stripe answered %d %s %s (request %s)", e.HTTPStatusCode, e.Type, e.Code, e.RequestID)
 	switch {
-	case e.HTTPStatusCode == http.StatusTooManyRequests, e.HTTPStatusCode >= 500, e.HTTPStatusCode == http.StatusConflict,
+	case e.HTTPStatusCode == http.StatusTooManyRequests:
+		return e, notNow(verb, cause)
+	case e.HTTPStatusCode >= 500, e.HTTPStatusCode == http.StatusConflict,
 		e.HTTPStatusCode == http.StatusUnauthorized, e.HTTPStatusCode == http.StatusForbidden:
 		// A wrong API key is the operator's to mend, and no fan's order should die of it.
 		return e, unknown(verb, cause)
@@ -249,4 +260,9 @@ func transport(err error) error {
 
 func unknown(verb string, err error) error {
 	return sale.Errorf(sale.Unavailable, "payment_unknown", "%s: Stripe's answer is not known", verb).Because(err)
+}
+
+// notNow is a call that had no effect: it was not made, or Stripe refused it for the account's rate.
+func notNow(verb string, err error) error {
+	return sale.Errorf(sale.Unavailable, sale.CodePaced, "%s: Stripe takes no more calls at the moment", verb).Because(err)
 }

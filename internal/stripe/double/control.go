@@ -131,11 +131,12 @@ type stats struct {
 	Calls          map[string]int64 `json:"calls"`                   // by endpoint
 	Keys           int              `json:"idempotency_keys"`        // with a stored answer
 	KeysInUse      int              `json:"idempotency_keys_in_use"` // by a call in progress
+	RateLimited    int64            `json:"rate_limited"`            // calls answered 429
 	Webhooks       webhookStats     `json:"webhooks"`
 }
 
 func (d *Double) serveStats(c *call) {
-	s := stats{Calls: make(map[string]int64, len(d.calls)), Webhooks: d.courier.stats()}
+	s := stats{Calls: make(map[string]int64, len(d.calls)), RateLimited: d.RateLimited(), Webhooks: d.courier.stats()}
 	for pattern, counter := range d.calls {
 		s.Calls[pattern] = counter.Load()
 	}

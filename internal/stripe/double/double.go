@@ -61,6 +61,7 @@ type Double struct {
 	calls   map[string]*atomic.Int64 // by route; the map itself is fixed at New
 	faults  atomic.Pointer[Faults]
 	dice    *dice
+	meter   meter
 	courier *courier
 	hurry   chan struct{} // closed when a shutdown begins: cuts latency short
 	ran     atomic.Bool

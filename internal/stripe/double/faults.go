@@ -12,6 +12,9 @@ import (
 // maxFaultMS bounds every delay: ten minutes is longer than any client's timeout.
 const maxFaultMS = 600_000
 
+// maxRateLimit bounds what is remembered of the last second's calls.
+const maxRateLimit = 100_000
+
 // reorderWindow is how long WebhookReorder may hold an event back.
 const reorderWindow = 200 * time.Millisecond
 
@@ -21,6 +24,7 @@ type Faults struct {
 	LatencyMS             int     `json:"latency_ms"`              // added to each API call
 	LatencyJitterMS       int     `json:"latency_jitter_ms"`       // and up to this much more, uniformly
 	RateLimitShare        float64 `json:"rate_limit_share"`        // answered 429 without effect
+	RateLimit             int     `json:"rate_limit"`              // likewise what comes over so many calls in any second; 0 for no limit
 	ErrorShare            float64 `json:"error_share"`             // answered 500 without effect; the key keeps the 500
 	TimeoutAfterShare     float64 `json:"timeout_after_share"`     // takes effect, then the connection is cut
 	CaptureRefuseShare    float64 `json:"capture_refuse_share"`    // captures answered 402, the authorization having expired at the bank
@@ -42,6 +46,9 @@ func (f Faults) Validate() error {
 			problems = append(problems, fmt.Errorf("%s is %d, want 0 to %d", m.name, v, maxFaultMS))
 		}
 	}
+	if f.RateLimit < 0 || f.RateLimit > maxRateLimit {
+		problems = append(problems, fmt.Errorf("rate_limit is %d, want 0 to %d", f.RateLimit, maxRateLimit))
+	}
 	return errors.Join(problems...)
 }
 
@@ -56,6 +63,7 @@ func (f Faults) clamped() Faults {
 	for _, m := range f.delays() {
 		*m.value = min(max(*m.value, 0), maxFaultMS)
 	}
+	f.RateLimit = min(max(f.RateLimit, 0), maxRateLimit)
 	return f
 }
 
@@ -112,4 +120,46 @@ func (d *dice) upTo(limit time.Duration) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return time.Duration(d.rnd.Int64N(int64(limit) + 1))
+}
+
+// meter remembers the calls of the last second that were taken, by the machine's clock: a test's own may stand still.
+type meter struct {
+	mu      sync.Mutex
+	taken   []time.Time
+	refused int64
+}
+
+// take says whether one more call is within a limit.
+func (m *meter) take(limit int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, old := time.Now(), 0
+	for old < len(m.taken) && now.Sub(m.taken[old]) >= time.Second {
+		old++
+	}
+	m.taken = m.taken[old:]
+	if len(m.taken) >= limit {
+		return false
+	}
+	m.taken = append(m.taken, now)
+	return true
+}
+
+// limited says whether a call is answered 429.
+func (d *Double) limited() bool {
+	f := d.Faults()
+	if !d.dice.hit(f.RateLimitShare) && (f.RateLimit == 0 || d.meter.take(f.RateLimit)) {
+		return false
+	}
+	d.meter.mu.Lock()
+	defer d.meter.mu.Unlock()
+	d.meter.refused++
+	return true
+}
+
+// RateLimited is how many calls were answered 429.
+func (d *Double) RateLimited() int64 {
+	d.meter.mu.Lock()
+	defer d.meter.mu.Unlock()
+	return d.meter.refused
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stripe/stripe-go/v76"
@@ -29,7 +30,7 @@ func TestFaultsControl(t *testing.T) {
 	for _, bad := range []string{
 		`{"rate_limit_share":1.01}`, `{"error_share":-0.1}`, `{"timeout_after_share":2}`, `{"webhook_duplicate_share":-1}`,
 		`{"latency_ms":-1}`, `{"latency_jitter_ms":-1}`, `{"webhook_delay_ms":-1}`, `{"latency_ms":600001}`,
-		`{"latency":1}`, `{"error_share":"0.5"}`, `{}{}`, ``,
+		`{"rate_limit":-1}`, `{"latency":1}`, `{"error_share":"0.5"}`, `{}{}`, ``,
 	} {
 		if resp, answer := r.raw("PUT", "/_double/faults", testKey, "", bad); resp.StatusCode != 400 {
 			t.Errorf("%s: %d %s", bad, resp.StatusCode, answer)
@@ -41,7 +42,7 @@ func TestFaultsControl(t *testing.T) {
 	if resp, _ := r.raw("PUT", "/_double/faults", "sk_test_somebody_else", "", `{}`); resp.StatusCode != 401 {
 		t.Errorf("without the key: %d", resp.StatusCode)
 	}
-	r.d.SetFaults(double.Faults{LatencyMS: -1, ErrorShare: math.NaN(), RateLimitShare: -3, TimeoutAfterShare: 0.5})
+	r.d.SetFaults(double.Faults{LatencyMS: -1, ErrorShare: math.NaN(), RateLimitShare: -3, RateLimit: -1, TimeoutAfterShare: 0.5})
 	if diff := cmp.Diff(double.Faults{TimeoutAfterShare: 0.5}, r.d.Faults()); diff != "" {
 		t.Errorf("clamped (-want +got):\n%s", diff)
 	}
@@ -104,5 +105,25 @@ func TestSeedRepeatsFaults(t *testing.T) {
 		if !kinds[want] {
 			t.Errorf("sixty calls met no %d: %v", want, first)
 		}
+	}
+}
+
+// TestRateLimit: what comes over the limit in a second is refused without effect.
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	r := start(t, double.Config{})
+	const limit = 3
+	r.d.SetFaults(double.Faults{RateLimit: limit})
+	began := time.Now()
+	var refused int64
+	for range 50 {
+		if _, err := r.intents.New(params("pm_card_visa")); err != nil {
+			stripeError(t, err, 429, "rate_limit")
+			refused++
+		}
+	}
+	taken := 50 - refused
+	if most := limit * (int64(time.Since(began)/time.Second) + 1); taken < limit || taken > most || r.d.RateLimited() != refused {
+		t.Errorf("%d were taken in %v, %d refused, %d counted", taken, time.Since(began), refused, r.d.RateLimited())
 	}
 }

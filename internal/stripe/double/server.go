@@ -151,7 +151,7 @@ func (d *Double) servePost(c *call, parse parser) {
 	}
 	d.pause()
 	faults := d.Faults()
-	if d.dice.hit(faults.RateLimitShare) {
+	if d.limited() {
 		c.refuse(rateLimited())
 		return
 	}
@@ -178,7 +178,7 @@ func (d *Double) servePost(c *call, parse parser) {
 func (d *Double) replay(c *call, rec *keyRecord) {
 	d.pause()
 	faults := d.Faults()
-	if d.dice.hit(faults.RateLimitShare) {
+	if d.limited() {
 		c.refuse(rateLimited())
 		return
 	}
@@ -195,7 +195,7 @@ func (d *Double) replay(c *call, rec *keyRecord) {
 func (d *Double) serveGet(c *call, ask asker) {
 	d.pause()
 	faults := d.Faults()
-	if d.dice.hit(faults.RateLimitShare) {
+	if d.limited() {
 		c.refuse(rateLimited())
 		return
 	}
