@@ -120,6 +120,12 @@ func goldens() []golden {
 		message("seats_notice.json", events.SeatsNotice{V: 1, EventID: "gala-2026", Holds: []events.HoldNotice{
 			{HoldID: hold, Seats: seats, LeftMS: 299_980}, {HoldID: order, Seats: []string{"B-1-1"}},
 		}}),
+		message("checkout_window.json", events.CheckoutRequested{
+			V: 1, OrderID: order, EventID: "gala-2026", Session: session, HoldID: hold, Seats: seats, Amount: 12_500,
+			Currency: "eur", PaymentMethod: "pm_card_visa", RequestHash: requestHash, RequestedAt: at, PaymentWindowMS: 480_000,
+		}),
+		message("payments_notice.json", events.PaymentsNotice{V: 1, Node: "k3x9", Allowed: 25, Rate: 11.5, Backlog: 140}),
+		message("payments_notice_unpaced.json", events.PaymentsNotice{V: 1, Node: "k3x9"}),
 		message("order_session.json", events.Order{
 			V: 1, Outcome: events.OrderConfirmed, OrderID: order, EventID: "gala-2026", Session: session, HoldID: hold, Seats: seats,
 			AttemptID: attempt, IntentID: "pi_1", Amount: 12_500, Currency: "eur", At: at,

@@ -27,6 +27,8 @@ type CheckoutRequested struct {
 	PaymentMethod string           `json:"payment_method"`
 	RequestHash   []byte           `json:"request_hash"`
 	RequestedAt   time.Time        `json:"requested_at"`
+	// PaymentWindowMS is for how long the seats are kept once the payment is begun.
+	PaymentWindowMS int64 `json:"payment_window_ms,omitempty"`
 }
 
 // PaymentOutcome is what became of an attempt; it is the last token of its subject.

@@ -22,3 +22,15 @@ type HoldNotice struct {
 	Seats  []string  `json:"seats"`
 	LeftMS int64     `json:"left_ms,omitempty"` // 0: it has them no more
 }
+
+// PaymentsNoticeSubject carries what payworkers tell of the payments, each once a second. No stream has it.
+const PaymentsNoticeSubject = "notices.payments"
+
+// PaymentsNotice tells how payments go.
+type PaymentsNotice struct {
+	V       int     `json:"v"`
+	Node    string  `json:"node"`              // the payworker that says so
+	Allowed float64 `json:"allowed,omitempty"` // calls a second that the account's workers may make together; absent for no limit
+	Rate    float64 `json:"rate"`              // checkouts a second that this worker deals with, measured while enough wait
+	Backlog uint64  `json:"backlog"`           // checkouts that are stored and not dealt with, by any worker
+}

@@ -113,6 +113,22 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 	return nil
 }
 
+// backlogLimit is how long the broker may take to tell a backlog.
+const backlogLimit = 2 * time.Second
+
+// Backlog is how many messages a durable consumer, which any number of processes share, has not acknowledged: those that
+// wait, those under way, and those that are put off.
+func (c *Client) Backlog(ctx context.Context, stream, durable string) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, backlogLimit)
+	defer cancel()
+	consumer, err := c.js.Consumer(ctx, stream, durable) // asks for its state
+	if err != nil {
+		return 0, fmt.Errorf("read the backlog of %s: %w", durable, err)
+	}
+	info := consumer.CachedInfo()
+	return info.NumPending + uint64(info.NumAckPending), nil
+}
+
 var errAbandoned = errors.New("this worker is going")
 
 // delivery is a message that a worker was given. It is acknowledged when all of its records are.

@@ -27,6 +27,8 @@ type upCmd struct {
 	StripeKey     string `name:"stripe-secret-key" env:"STRIPE_SECRET_KEY" help:"A Stripe account, instead of the double."`
 	WebhookSecret string `name:"stripe-webhook-secret" env:"STRIPE_WEBHOOK_SECRET" help:"The signing secret of its webhooks."`
 
+	StripeRate *float64 `name:"stripe-rate" env:"STRIPE_RATE" help:"Calls a second to the account; by default 25 with an account, and without a limit to the double."`
+
 	app.EntryCost `embed:""`
 }
 
@@ -35,13 +37,16 @@ func (c *upCmd) Validate() error {
 	if c.StripeKey != "" && c.WebhookSecret == "" {
 		return errors.New("a Stripe key needs STRIPE_WEBHOOK_SECRET too: what a buyer does in their bank's app is told by webhook")
 	}
+	if c.StripeRate != nil && *c.StripeRate < 0 {
+		return errors.New("a Stripe rate is 0, for no limit, or calls a second")
+	}
 	return nil
 }
 
 func (c *upCmd) Run(e *env) error {
 	l, err := up.Start(e.ctx, up.Config{
 		Dir: e.cli.Data, Fresh: c.Fresh, Listen: c.Listen, OpsListen: c.OpsListen, Services: c.Services, Durable: true,
-		NATSURL: c.NATSURL, DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, StripeKey: c.StripeKey, WebhookSecret: c.WebhookSecret, Entry: c.EntryCost,
+		NATSURL: c.NATSURL, DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, StripeKey: c.StripeKey, WebhookSecret: c.WebhookSecret, Entry: c.EntryCost, StripeRate: c.StripeRate,
 		Log: app.NewLog(os.Stderr, e.cli.LogLevel, "onsale"), Progress: func(line string) { fmt.Fprintln(e.out, "·", line) },
 	})
 	if err != nil {

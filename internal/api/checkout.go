@@ -100,6 +100,7 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 		Data: events.Encode(events.CheckoutRequested{
 			V: events.Version, OrderID: order, EventID: o.event.ID, Session: session, HoldID: h.ID, Seats: h.Seats, Amount: amount,
 			Currency: o.event.Currency, PaymentMethod: method, RequestHash: request[:], RequestedAt: s.Now().UTC(),
+			PaymentWindowMS: o.event.Rules.PaymentWindow.Milliseconds(),
 		}),
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"onsale/internal/beacon"
+	"onsale/internal/pace"
 	"onsale/internal/pass"
 )
 
@@ -59,7 +60,10 @@ type Payworker struct {
 	Common          `embed:""`
 	StripeSecretKey string        `name:"stripe-secret-key" env:"STRIPE_SECRET_KEY" required:"" help:"Stripe's API key." secret:"all"`
 	StripeAPIURL    string        `name:"stripe-api-url" env:"STRIPE_API_URL" help:"Another address for Stripe's API: the local double."`
-	StripeTimeout   time.Duration `name:"stripe-timeout" env:"STRIPE_TIMEOUT" default:"20s" help:"Of one call; after it the outcome is unknown and is asked for again."`
+	RedisURL        string        `name:"redis-url" env:"REDIS_URL" help:"Redis or Valkey; addr parameters name a cluster's nodes, or with master_name its Sentinels." required:"" secret:"url"`
+	StripeRate      float64       `name:"stripe-rate" env:"STRIPE_RATE" default:"25" help:"Calls a second that all payworkers of the account make together; 0 for no limit."`
+	StripeBurst     int           `name:"stripe-burst" env:"STRIPE_BURST" default:"0" help:"Calls that may begin at once after a rest; 0 for a tenth of a second's."`
+	StripeTimeout   time.Duration `name:"stripe-timeout" env:"STRIPE_TIMEOUT" default:"20s" help:"Of one call, from its turn on; after it the outcome is unknown and is asked for again."`
 	AbandonGrace    time.Duration `name:"abandon-grace" env:"PAYWORKER_ABANDON_GRACE" default:"1m" help:"How long after its payment window a payment that its buyer has not authenticated is canceled."`
 	AckWait         time.Duration `name:"ack-wait" env:"PAYWORKER_ACK_WAIT" default:"40s" help:"After so long without an answer a message is given to another worker."`
 	Concurrency     int           `name:"concurrency" env:"PAYWORKER_CONCURRENCY" default:"64" help:"Messages at once, of each stream."`
@@ -105,11 +109,29 @@ func (c Admitter) Validate() error {
 	return errors.Join(c.Common.Validate(), relays, unless(c.Tick >= 10*time.Millisecond && c.Tick <= time.Second, "tick must be 10ms to 1s"))
 }
 
+// DefaultStripeRate is what any account of Stripe's takes: 25 calls a second are the limit of one endpoint, and in a
+// sandbox of all together (https://docs.stripe.com/rate-limits).
+const DefaultStripeRate = 25
+
+const maxStripeRate = 10_000
+
+// limit is what the account allows.
+func (c Payworker) limit() pace.Limit {
+	burst := c.StripeBurst
+	if burst == 0 {
+		burst = max(1, int(c.StripeRate/10))
+	}
+	return pace.Limit{Rate: c.StripeRate, Burst: burst}
+}
+
 // Validate says all that is wrong with a configuration.
 func (c Payworker) Validate() error {
 	return errors.Join(c.Common.Validate(),
 		unless(c.StripeTimeout > 0 && c.AckWait >= c.StripeTimeout+10*time.Second,
 			"ack-wait must be at least 10s longer than stripe-timeout: a call that is still out must not be made again"),
+		unless(c.RedisURL != "", "redis-url (REDIS_URL) is missing"),
+		unless(c.StripeRate >= 0 && c.StripeRate <= maxStripeRate, "stripe-rate must be 0 to 10000 calls a second"),
+		unless(c.StripeBurst >= 0 && c.StripeBurst <= maxStripeRate, "stripe-burst must be 0 to 10000 calls"),
 		unless(c.AbandonGrace >= time.Second && c.AbandonGrace <= time.Hour, "abandon-grace must be 1s to 1h"),
 		unless(c.Concurrency >= 1 && c.Concurrency <= 1024, "concurrency must be 1 to 1024"),
 	)

@@ -19,6 +19,7 @@ import (
 	"onsale/internal/committer"
 	"onsale/internal/entry"
 	"onsale/internal/line"
+	"onsale/internal/pace"
 	"onsale/internal/pass"
 	"onsale/internal/payworker"
 	"onsale/internal/stripe"
@@ -101,26 +102,33 @@ func RunAdmitter(ctx context.Context, cfg Admitter, log *slog.Logger) error {
 // sweepEvery is how often the payworker looks for payments that nobody ends.
 const sweepEvery = 3 * time.Second
 
+// checkoutsConsumer is the durable consumer that all payworkers share.
+const checkoutsConsumer = "payworker-checkouts"
+
 // RunPayworker deals with Stripe.
 func RunPayworker(ctx context.Context, cfg Payworker, log *slog.Logger) error {
-	p, err := connect(ctx, "payworker", cfg.Common, "", log)
+	p, err := connect(ctx, "payworker", cfg.Common, cfg.RedisURL, log)
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	p.ready.Store(true)
-	gateway := stripe.New(stripe.Config{SecretKey: cfg.StripeSecretKey, APIURL: cfg.StripeAPIURL, Timeout: cfg.StripeTimeout})
+	pacer := pace.New(pace.Config{Limit: cfg.limit(), Store: p.redis.Pace(cfg.StripeSecretKey, cfg.limit()), Call: cfg.StripeTimeout, Now: time.Now, Log: log})
+	gateway := stripe.New(stripe.Config{SecretKey: cfg.StripeSecretKey, APIURL: cfg.StripeAPIURL, Timeout: cfg.StripeTimeout, Pacer: pacer})
 	worker := nats.Worker{AckWait: cfg.AckWait, Concurrency: cfg.Concurrency}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
 	g.Go(func() error {
 		return payworker.Run(ctx, payworker.Deps{
-			Checkouts: p.consume(worker, "payworker-checkouts", events.Checkouts),
+			Checkouts: p.consume(worker, checkoutsConsumer, events.Checkouts),
 			Orders:    p.consume(worker, "payworker-orders", events.Orders),
 			Payments:  p.consume(worker, "payworker-refunds", events.Payments, events.PaymentsOf(events.PaymentRefundRequested)),
 			Webhooks:  p.consume(worker, "payworker-stripe", events.Stripe),
 			Attempts:  p.store, Authorizations: p.store, Endings: p.store, Gateway: gateway, Till: gateway,
-			Refunds: p.store, Returns: p.store, Hearing: p.store, Payback: gateway,
+			Refunds: p.store, Returns: p.store, Hearing: p.store, Payback: gateway, Pace: pacer, Holds: p.redis, Notify: p.nats.Notify,
+			Backlog: func(ctx context.Context) (uint64, error) {
+				return p.nats.Backlog(ctx, events.Checkouts, checkoutsConsumer)
+			},
 			Grace: cfg.AbandonGrace, SweepEvery: sweepEvery, Relay: p.relay(events.Payments), Now: time.Now, Log: log,
 		})
 	})

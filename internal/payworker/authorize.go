@@ -24,6 +24,9 @@ func (w *worker) checkout(ctx context.Context, m events.Message) error {
 	if err != nil {
 		return err
 	}
+	if ctx, err = w.prepare(ctx, c); err != nil {
+		return err
+	}
 	begun, err := w.begin.Do(ctx, c)
 	if err != nil {
 		return err
@@ -37,8 +40,8 @@ func (w *worker) checkout(ctx context.Context, m events.Message) error {
 	return w.authorize(ctx, begun.Attempt, m.Delivered)
 }
 
-func (w *worker) authorize(ctx context.Context, a sale.Attempt, asked int) error {
-	if age := w.Now().Sub(a.CreatedAt); age > keyLife || age > askTime && asked > maxAsks {
+func (w *worker) authorize(ctx context.Context, a sale.Attempt, try int) error {
+	if age := w.Now().Sub(a.CreatedAt); age > keyLife || age > askTime && w.asks.of(a.ID) >= maxAsks {
 		i, found, err := w.Gateway.Find(ctx, a.ID, a.CreatedAt)
 		if err != nil {
 			return err
@@ -46,16 +49,17 @@ func (w *worker) authorize(ctx context.Context, a sale.Attempt, asked int) error
 		if !found {
 			return w.decline(ctx, a, "", "payment_unavailable", sale.Webhook{})
 		}
-		return w.settle(ctx, a, i, asked, sale.Webhook{})
+		return w.settle(ctx, a, i, try, sale.Webhook{})
 	}
 	i, err := w.Gateway.Authorize(ctx, a)
+	w.asked(a.ID, err)
 	switch {
 	case sale.KindOf(err) == sale.Invalid:
 		return w.decline(ctx, a, "", sale.CodeOf(err), sale.Webhook{})
 	case err != nil:
 		return err
 	}
-	return w.settle(ctx, a, i, asked, sale.Webhook{})
+	return w.settle(ctx, a, i, try, sale.Webhook{})
 }
 
 // settle records how an attempt's intent stands, together with the webhook that told of it.

@@ -2,9 +2,6 @@ package payworker
 
 import (
 	"context"
-	"sync"
-
-	"github.com/google/uuid"
 
 	"onsale/events"
 	"onsale/internal/sale"
@@ -80,28 +77,6 @@ func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, tr
 		w.refusals.forget(a.ID)
 	}
 	return err
-}
-
-// refusals counts captures that were refused, by attempt.
-type refusals struct {
-	mu sync.Mutex
-	n  map[uuid.UUID]int
-}
-
-func (r *refusals) count(attempt uuid.UUID) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.n == nil {
-		r.n = map[uuid.UUID]int{}
-	}
-	r.n[attempt]++
-	return r.n[attempt]
-}
-
-func (r *refusals) forget(attempt uuid.UUID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.n, attempt)
 }
 
 func (w *worker) void(ctx context.Context, o events.Order, reason string, because sale.Webhook) (bool, error) {

@@ -7,7 +7,9 @@ package payworker
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -100,7 +102,11 @@ type Deps struct {
 	Returns        Returns
 	Payback        Payback
 	Hearing        Hearing
-	Relay          func(ctx context.Context) // publishes the outbox of PAYMENTS until ctx ends
+	Pace           Pace
+	Holds          Holds
+	Backlog        func(ctx context.Context) (uint64, error) // checkouts that are stored and not dealt with, by any worker
+	Notify         func(subject string, data []byte) error   // tells who listens
+	Relay          func(ctx context.Context)                 // publishes the outbox of PAYMENTS until ctx ends
 
 	Grace      time.Duration // after its payment window an undecided attempt is left alone for so long
 	SweepEvery time.Duration // how often those are looked for
@@ -121,13 +127,18 @@ type worker struct {
 	captured, canceled, abandoned        *batch.Group[sale.Settlement, struct{}]
 	heard                                *batch.Group[string, bool]
 	hear                                 *batch.Group[sale.Webhook, struct{}]
-	refusals                             refusals
+	refusals                             tally // of captures, by attempt
+	asks                                 tally // without an answer, by attempt or refund
+	flow                                 flow
+	holdsAway                            atomic.Bool
+	node                                 string
 }
 
 // Run works until ctx ends and what was under way is finished.
 func Run(ctx context.Context, d Deps) error {
 	w := &worker{
 		Deps:           d,
+		node:           rand.Text()[:12],
 		attempts:       batch.New(group, d.Attempts.Attempts),
 		begin:          batch.New(group, d.Attempts.BeginAttempts),
 		authorized:     batch.New(group, each(d.Authorizations.MarkAuthorized)),
@@ -146,7 +157,8 @@ func Run(ctx context.Context, d Deps) error {
 		d.Relay(relaying)
 	}()
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.Checkouts(gctx, w.checkout) })
+	g.Go(func() error { return d.Checkouts(gctx, w.flow.through(w.checkout)) })
+	g.Go(func() error { return w.tell(gctx) })
 	g.Go(func() error { return d.Orders(gctx, w.order) })
 	g.Go(func() error { return d.Payments(gctx, w.refund) })
 	g.Go(func() error { return d.Webhooks(gctx, w.webhook) })

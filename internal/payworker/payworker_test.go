@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 
 	"onsale/events"
 	"onsale/internal/draw"
+	"onsale/internal/pace"
 	"onsale/internal/payworker"
+	"onsale/internal/redis"
 	"onsale/internal/sale"
 	"onsale/internal/stripe"
 	"onsale/internal/stripe/double"
@@ -39,10 +42,16 @@ type rig struct {
 	clock   *clock
 	double  *double.Double
 	stripe  *stripe.Client
+	holds   *redis.Client
+	told    told
+	backlog atomic.Uint64             // what the broker would say
 	handler map[string]events.Handler // by stream
 }
 
-func setup(t *testing.T) *rig {
+func setup(t *testing.T) *rig { return setupAt(t, pace.Limit{}) }
+
+// setupAt is a rig whose calls to Stripe are paced.
+func setupAt(t *testing.T, limit pace.Limit) *rig {
 	t.Helper()
 	c, database := &clock{now: time.Now()}, testenv.Postgres(t, store.Migrate)
 	s, err := store.Open(t.Context(), database, 4, c.Now)
@@ -63,8 +72,19 @@ func setup(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway := stripe.New(stripe.Config{SecretKey: key, APIURL: "http://" + ln.Addr().String(), Timeout: 5 * time.Second})
-	r := &rig{T: t, store: s, db: database, url: "http://" + ln.Addr().String(), clock: c, double: d, stripe: gateway, handler: map[string]events.Handler{}}
+	holds, err := redis.Open(testenv.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { holds.Close() })
+	const call = 5 * time.Second
+	pacer := pace.New(pace.Config{Limit: limit, Store: holds.Pace(key, limit), Call: call, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	url := "http://" + ln.Addr().String()
+	gateway := stripe.New(stripe.Config{SecretKey: key, APIURL: url, Timeout: call, Pacer: pacer})
+	r := &rig{T: t, store: s, db: database, url: url, clock: c, double: d, stripe: gateway, holds: holds, handler: map[string]events.Handler{}}
+	if limit.Rate > 0 { // what the test itself asks has no part in the rate
+		r.stripe = stripe.New(stripe.Config{SecretKey: key, APIURL: url, Timeout: call})
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	var mu sync.Mutex
 	var ready, ended sync.WaitGroup
@@ -82,6 +102,7 @@ func setup(t *testing.T) *rig {
 	deps := payworker.Deps{
 		Checkouts: given(events.Checkouts), Orders: given(events.Orders), Payments: given(events.Payments), Webhooks: given(events.Stripe),
 		Attempts: s, Authorizations: s, Endings: s, Gateway: gateway, Till: gateway, Refunds: s, Returns: s, Hearing: s, Payback: gateway,
+		Pace: pacer, Holds: holds, Notify: r.told.add, Backlog: func(context.Context) (uint64, error) { return r.backlog.Load(), nil },
 		Grace: time.Minute, SweepEvery: 20 * time.Millisecond,
 		Relay: func(ctx context.Context) { <-ctx.Done() }, Now: c.Now, Log: slog.New(slog.DiscardHandler),
 	}

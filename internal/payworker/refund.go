@@ -26,10 +26,11 @@ func (w *worker) refund(ctx context.Context, m events.Message) error {
 	if r.State != sale.RefundRequested {
 		return nil // decided, or with the bank: Stripe is not called again
 	}
-	if age := w.Now().Sub(r.CreatedAt); age > keyLife || age > askTime && m.Delivered > maxAsks {
+	if age := w.Now().Sub(r.CreatedAt); age > keyLife || age > askTime && w.asks.of(r.ID) >= maxAsks {
 		return w.lookUpRefund(ctx, r, "refund_unavailable")
 	}
 	back, err := w.Payback.Refund(ctx, r)
+	w.asked(r.ID, err)
 	switch {
 	case sale.KindOf(err) == sale.Invalid || sale.KindOf(err) == sale.Conflict:
 		// Refused. It may be that the money is back already: by an earlier refund, or by hand.

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type Config struct {
 
 	NATSURL, DatabaseURL, RedisURL string // each names one that runs already
 	StripeKey, WebhookSecret       string // of a real account; "" starts the double
+
+	StripeRate *float64 // calls a second of the account; nil for app.DefaultStripeRate, and for no limit with the double
 
 	// Services "all" runs the four services in this process, "none" leaves them to be run as binaries with
 	// the environment that is written to the data folder.
@@ -289,12 +292,18 @@ func (l *Local) configs(cfg Config, sec secrets, opsAddr string) configs {
 	if reflect.ValueOf(cost).IsZero() {
 		cost = app.DefaultEntryCost()
 	}
+	var stripeRate float64
+	if cfg.StripeRate != nil {
+		stripeRate = *cfg.StripeRate
+	} else if cfg.StripeKey != "" {
+		stripeRate = app.DefaultStripeRate
+	}
 	return configs{
 		api: app.API{Common: withOps, RedisURL: l.RedisURL, Listen: strings.TrimPrefix(l.BaseURL, "http://"), TicketSecret: sec.TicketSecret,
 			PassKeys: sec.PassKey, PassTTL: 10 * time.Minute, AdminToken: sec.AdminToken, WebhookSecrets: []string{webhook}, MaxChunk: maxChunk, EntryCost: cost},
 		admitter: app.Admitter{Common: common, Tick: 100 * time.Millisecond},
 		payworker: app.Payworker{Common: common, StripeSecretKey: l.StripeKey, StripeAPIURL: l.StripeURL, StripeTimeout: 20 * time.Second,
-			AckWait: 40 * time.Second, Concurrency: 64, AbandonGrace: time.Minute},
+			RedisURL: l.RedisURL, StripeRate: stripeRate, AckWait: 40 * time.Second, Concurrency: 64, AbandonGrace: time.Minute},
 		committer: app.Committer{Common: common, RedisURL: l.RedisURL, AckWait: 30 * time.Second, Concurrency: 512},
 	}
 }
@@ -306,7 +315,8 @@ func (l *Local) environment(c configs) string {
 		"API_LISTEN": c.api.Listen, "TICKET_SECRET": c.api.TicketSecret, "PASS_KEYS": c.api.PassKeys,
 		"ADMIN_TOKEN": c.api.AdminToken, "STRIPE_WEBHOOK_SECRETS": strings.Join(c.api.WebhookSecrets, ","),
 		"STRIPE_SECRET_KEY": l.StripeKey, "STRIPE_API_URL": l.StripeURL,
-		"ONSALE_URL": l.BaseURL, "ONSALE_ADMIN_URL": l.AdminURL,
+		"STRIPE_RATE": strconv.FormatFloat(c.payworker.StripeRate, 'g', -1, 64),
+		"ONSALE_URL":  l.BaseURL, "ONSALE_ADMIN_URL": l.AdminURL,
 	}
 	lines := make([]string, 0, len(vars))
 	for k, v := range vars {
