@@ -22,6 +22,8 @@ type Admission struct {
 	Inside  int     `json:"inside,omitempty"`  // as measured, where there is a Cap
 	Skipped uint64  `json:"skipped,omitempty"` // places that were passed without a call, because their fans had left the line
 	Reason  string  `json:"reason"`
+	// Payments is there while Rate is below what the operator set, because payments take long.
+	Payments *PaymentPace `json:"payments,omitempty"`
 	// PacedTo is up to when the pace has been used: a later record calls at most Release times the time since.
 	PacedTo time.Time `json:"paced_to"`
 	At      time.Time `json:"at"`
@@ -35,6 +37,13 @@ type Admission struct {
 	Beacon     string `json:"beacon,omitempty"` // in the first record, "<chain>/<round>" of the public random value that the draw will use
 	Draw       *Draw  `json:"draw,omitempty"`   // since the lobby was drawn
 	Drawn      *Drawn `json:"drawn,omitempty"`  // in the record that opened the sale: how
+}
+
+// PaymentPace says why a line is slower than its operator set it.
+type PaymentPace struct {
+	Set    float64   `json:"set"`     // the operator's rate, fans a second
+	WaitMS int64     `json:"wait_ms"` // how long a checkout would wait for its payment, when the rate was last changed for it
+	At     time.Time `json:"at"`      // when that was
 }
 
 // Outlook is what a lane's own past says of the times to come; package line makes it and explains each number.

@@ -88,6 +88,10 @@ func goldens() []golden {
 			V: 1, EventID: "gala-2026", N: 42, State: sale.Open, Serving: 1 << 40, Rate: 100, Reason: "admitted", PacedTo: at, At: at.Add(time.Second),
 			Prev: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 		}),
+		message("admission_payments.json", events.Admission{
+			V: 1, EventID: "gala-2026", N: 43, State: sale.Open, Serving: 1 << 40, Rate: 12.5, Reason: "payments", PacedTo: at, At: at.Add(time.Second),
+			Payments: &events.PaymentPace{Set: 100, WaitMS: 41_200, At: at}, Prev: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+		}),
 		message("dead_letter.json", events.DeadLetter{
 			V: 1, Stream: "CHECKOUTS", Sequence: 7, Subject: "checkout.gala-2026.requested", Consumer: "payworker",
 			Reason: "bad_message", Data: []byte("\x00not json\xff"), At: at,

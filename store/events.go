@@ -107,7 +107,7 @@ func (s *Store) Seats(ctx context.Context, eventID string) ([]sale.Seat, error) 
 func (s *Store) Controls(ctx context.Context) (map[string]line.Control, error) {
 	rows, err := s.pool.Query(ctx, `SELECT e.event_id,
 			CASE WHEN e.state = 'lobby' AND e.opens_at <= $1 THEN 'open' ELSE e.state END, e.rate, e.shoppers,
-			e.seats - (SELECT count(*) FROM sold_seats t WHERE t.event_id = e.event_id), e.draw_secret, e.beacon
+			e.seats - (SELECT count(*) FROM sold_seats t WHERE t.event_id = e.event_id), e.draw_secret, e.beacon, e.pace_by_payments, e.payment_window_ms
 		FROM events e WHERE e.state <> 'closed' OR e.updated_at > $1 - interval '7 days'`, s.now())
 	if err != nil {
 		return nil, classify(err)
@@ -116,8 +116,9 @@ func (s *Store) Controls(ctx context.Context) (map[string]line.Control, error) {
 	var id string
 	var c line.Control
 	var secret []byte
-	if _, err = pgx.ForEachRow(rows, []any{&id, &c.State, &c.Rate, &c.Cap, &c.SeatsLeft, &secret, &c.Beacon}, func() error {
-		c.Secret = draw.Secret(secret)
+	var windowMS int64
+	if _, err = pgx.ForEachRow(rows, []any{&id, &c.State, &c.Rate, &c.Cap, &c.SeatsLeft, &secret, &c.Beacon, &c.PaceByPayments, &windowMS}, func() error {
+		c.Secret, c.PaymentWindow = draw.Secret(secret), time.Duration(windowMS)*time.Millisecond
 		controls[id] = c
 		return nil
 	}); err != nil {
@@ -192,6 +193,14 @@ func (s *Store) SetRate(ctx context.Context, eventID string, rate float64) error
 func (s *Store) SetCap(ctx context.Context, eventID string, shoppers int) error {
 	return s.transact(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE events SET shoppers = $2, updated_at = $3 WHERE event_id = $1 AND state <> 'closed'`, eventID, shoppers, s.now())
+		return onSale(eventID, tag, err)
+	})
+}
+
+// SetPaceByPayments says whether an event's line is slowed down while payments take long.
+func (s *Store) SetPaceByPayments(ctx context.Context, eventID string, on bool) error {
+	return s.transact(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE events SET pace_by_payments = $2, updated_at = $3 WHERE event_id = $1 AND state <> 'closed'`, eventID, on, s.now())
 		return onSale(eventID, tag, err)
 	})
 }

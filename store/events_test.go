@@ -293,3 +293,36 @@ func TestSetCap(t *testing.T) {
 		t.Errorf("closed event: %v", err)
 	}
 }
+
+func TestSetPaceByPayments(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	paced := func() bool {
+		t.Helper()
+		all, err := r.store.Controls(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[show].PaymentWindow != event(show).Rules.PaymentWindow {
+			t.Errorf("the payment window is %v", all[show].PaymentWindow)
+		}
+		return all[show].PaceByPayments
+	}
+	if paced() {
+		t.Error("a new event is paced by payments")
+	}
+	for _, on := range []bool{true, true, false} {
+		if err := r.store.SetPaceByPayments(t.Context(), show, on); err != nil || paced() != on {
+			t.Errorf("paced %v, want %v (%v)", paced(), on, err)
+		}
+	}
+	if err := r.store.SetPaceByPayments(t.Context(), "none", true); sale.CodeOf(err) != "event_not_found" {
+		t.Errorf("unknown event: %v", err)
+	}
+	if err := r.store.MoveSale(t.Context(), show, sale.Closed); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.SetPaceByPayments(t.Context(), show, true); sale.CodeOf(err) != "event_not_found" || paced() {
+		t.Errorf("closed event: %v", err)
+	}
+}

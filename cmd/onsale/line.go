@@ -20,14 +20,15 @@ import (
 )
 
 type lineCmd struct {
-	Show    showCmd    `cmd:"" help:"Show how the line stands."`
-	Rate    rateCmd    `cmd:"" help:"Change the pace of admission."`
-	Pause   pauseCmd   `cmd:"" help:"Stop the line. Those inside go on."`
-	Resume  resumeCmd  `cmd:"" help:"Let a paused line go on."`
-	Release releaseCmd `cmd:"" help:"Let everyone in who waits and who still comes."`
-	Cap     capCmd     `cmd:"" help:"Limit how many shoppers are inside at once."`
-	Lane    laneCmd    `cmd:"" help:"Make a priority lane, or change its share."`
-	Codes   codesCmd   `cmd:"" help:"Give out access codes for a priority lane."`
+	Show     showCmd     `cmd:"" help:"Show how the line stands."`
+	Rate     rateCmd     `cmd:"" help:"Change the pace of admission."`
+	Pause    pauseCmd    `cmd:"" help:"Stop the line. Those inside go on."`
+	Resume   resumeCmd   `cmd:"" help:"Let a paused line go on."`
+	Release  releaseCmd  `cmd:"" help:"Let everyone in who waits and who still comes."`
+	Cap      capCmd      `cmd:"" help:"Limit how many shoppers are inside at once."`
+	Payments paymentsCmd `cmd:"" help:"Slow the line down while payments take long, or don't."`
+	Lane     laneCmd     `cmd:"" help:"Make a priority lane, or change its share."`
+	Codes    codesCmd    `cmd:"" help:"Give out access codes for a priority lane."`
 }
 
 type showCmd struct {
@@ -139,6 +140,9 @@ func printLine(w io.Writer, a events.Admission, page *linePage) {
 	if pace := line.Pace(a); pace != a.Rate {
 		rate += fmt.Sprintf("; %g places called a second, because not all who are called come", pace)
 	}
+	if p := a.Payments; p != nil {
+		rate += fmt.Sprintf("; %g were set, but payments took %s", p.Set, (time.Duration(p.WaitMS) * time.Millisecond).Round(time.Second))
+	}
 	fmt.Fprintf(w, "  rate  %s\n", rate)
 	if a.Cap > 0 {
 		fmt.Fprintf(w, "  cap   %d shoppers, %d inside when some were called last\n", a.Cap, a.Inside)
@@ -194,6 +198,21 @@ type rateCmd struct {
 func (c *rateCmd) Run(e *env) error {
 	return e.steer(func(client admin.Client) (string, error) {
 		return fmt.Sprintf("%s: %g fans a second", c.ID, c.Rate), client.SetRate(e.ctx, c.ID, c.Rate)
+	})
+}
+
+type paymentsCmd struct {
+	ID string `arg:"" help:"The event."`
+	To string `arg:"" enum:"on,off" help:"on or off."`
+}
+
+func (c *paymentsCmd) Run(e *env) error {
+	return e.steer(func(client admin.Client) (string, error) {
+		said := c.ID + ": the line keeps its rate, however long payments take"
+		if c.To == "on" {
+			said = c.ID + ": the line slows down while payments take long"
+		}
+		return said, client.SetPaceByPayments(e.ctx, c.ID, c.To == "on")
 	})
 }
 

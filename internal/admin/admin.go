@@ -37,6 +37,7 @@ type Catalog interface {
 type Paces interface {
 	SetRate(ctx context.Context, eventID string, rate float64) error
 	SetCap(ctx context.Context, eventID string, shoppers int) error
+	SetPaceByPayments(ctx context.Context, eventID string, on bool) error
 	SetLane(ctx context.Context, eventID, lane string, share float64) error
 	GrantCodes(ctx context.Context, eventID, note string, b access.Batch) error
 }
@@ -69,6 +70,7 @@ func Mount(app fiber.Router, d Deps) {
 	r.Get("/events/:event/line", d.line)
 	r.Put("/events/:event/rate", d.rate)
 	r.Put("/events/:event/cap", d.shoppers)
+	r.Put("/events/:event/payments", d.payments)
 	r.Put("/events/:event/lanes/:lane", d.lane)
 	r.Post("/events/:event/lanes/:lane/codes", d.codes)
 	for verb, state := range map[string]sale.State{"open": sale.Open, "resume": sale.Open, "pause": sale.Paused, "close": sale.Closed} {

@@ -49,6 +49,11 @@ func (c Client) SetRate(ctx context.Context, eventID string, rate float64) error
 	return c.call(ctx, http.MethodPut, "/admin/events/"+eventID+"/rate", map[string]float64{"rate": rate}, nil)
 }
 
+// SetPaceByPayments says whether the line is slowed down while payments take long.
+func (c Client) SetPaceByPayments(ctx context.Context, eventID string, on bool) error {
+	return c.call(ctx, http.MethodPut, "/admin/events/"+eventID+"/payments", map[string]any{"pace": on}, nil)
+}
+
 // SetCap changes how many shoppers may be inside at once; 0 lifts the limit.
 func (c Client) SetCap(ctx context.Context, eventID string, shoppers int) error {
 	return c.call(ctx, http.MethodPut, "/admin/events/"+eventID+"/cap", map[string]int{"cap": shoppers}, nil)

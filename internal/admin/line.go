@@ -62,6 +62,22 @@ func (d Deps) shoppers(c *fiber.Ctx) error {
 	return c.JSON(fiber.Map{"event_id": c.Params("event"), "cap": req.Cap})
 }
 
+func (d Deps) payments(c *fiber.Ctx) error {
+	req, err := problem.Body[struct {
+		Pace *bool `json:"pace"`
+	}](c.Request())
+	if err != nil {
+		return err
+	}
+	if req.Pace == nil {
+		return sale.Errorf(sale.Invalid, "bad_pace", "pace must be true or false")
+	}
+	if err := d.Paces.SetPaceByPayments(c.UserContext(), c.Params("event"), *req.Pace); err != nil {
+		return err
+	}
+	return c.JSON(fiber.Map{"event_id": c.Params("event"), "pace": *req.Pace})
+}
+
 func (d Deps) lane(c *fiber.Ctx) error {
 	req, err := problem.Body[struct {
 		Share float64 `json:"share"`

@@ -13,6 +13,7 @@ import (
 
 	"onsale/events"
 	"onsale/internal/line"
+	"onsale/internal/pace"
 	"onsale/internal/sale"
 )
 
@@ -28,6 +29,11 @@ type Log interface {
 	Publish(ctx context.Context, out events.Outgoing) (events.Ack, error)
 }
 
+// Notices are what payworkers tell in passing.
+type Notices interface {
+	Listen(ctx context.Context, subject string, ready func(), each func(data []byte)) error
+}
+
 // Beacon is where public random values come from.
 type Beacon interface {
 	Value(ctx context.Context, name string) ([]byte, error)
@@ -37,6 +43,7 @@ type Beacon interface {
 type Deps struct {
 	Controls Controls
 	Streams  Log
+	Notices  Notices
 	Beacon   Beacon        // nil where no event may name one
 	Tick     time.Duration // how often a line is moved; 100 ms is good
 	Refresh  time.Duration // how often the operator's wishes are read
@@ -48,6 +55,7 @@ type Deps struct {
 func Run(ctx context.Context, d Deps) error {
 	m := &manager{Deps: d, gates: map[string]*gate{}}
 	defer m.running.Wait()
+	m.running.Go(func() { m.listen(ctx) })
 	refresh := time.NewTicker(d.Refresh)
 	defer refresh.Stop()
 	for {
@@ -65,8 +73,9 @@ func Run(ctx context.Context, d Deps) error {
 // manager has a gate for each event, nil for one whose log has ended.
 type manager struct {
 	Deps
-	gates   map[string]*gate
-	running sync.WaitGroup
+	gates    map[string]*gate
+	running  sync.WaitGroup
+	payments pace.Board // as the payworkers tell
 }
 
 func (m *manager) refresh(ctx context.Context) error {
@@ -80,7 +89,7 @@ func (m *manager) refresh(ctx context.Context) error {
 			continue
 		}
 		if !known {
-			g = &gate{watch: newWatch(m.Deps, id), log: m.Log.With("event_id", id), ended: make(chan struct{})}
+			g = &gate{watch: newWatch(m.Deps, id), payments: &m.payments, log: m.Log.With("event_id", id), ended: make(chan struct{})}
 			m.gates[id] = g
 		}
 		g.want.Lock()
@@ -109,7 +118,8 @@ func (m *manager) clear(controls map[string]line.Control) {
 // gate moves one event's line.
 type gate struct {
 	*watch
-	log *slog.Logger
+	log      *slog.Logger
+	payments *pace.Board
 
 	want    sync.Mutex
 	control line.Control

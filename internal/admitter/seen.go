@@ -21,6 +21,9 @@ func (g *gate) seen(now time.Time) line.Seen {
 		return s
 	}
 	s.Share = g.share(now)
+	if p, known := g.payments.Payments(now); known {
+		s.Payments = &line.Payments{Rate: p.Rate, Wait: p.Wait}
+	}
 	if now.Sub(g.forgotAt) > visitKept/2 {
 		g.forgotAt = now
 		g.shoppers.forget(now)

@@ -121,7 +121,9 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 
 // bind takes the hold for this order. A hold whose earlier order failed to be paid may be tried again.
 func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, hold, order uuid.UUID, request [32]byte) (sale.Hold, error) {
-	b := sale.Binding{Order: order, Request: request, Window: o.event.Rules.PaymentWindow}
+	// The payment begins once those before it are dealt with; the payworker extends the hold anew when it begins.
+	waits, _ := s.payments.Payments(s.Now())
+	b := sale.Binding{Order: order, Request: request, Window: o.event.Rules.PaymentWindow + waits.Wait}
 	h, err := s.Holds.Bind(ctx, o.event.ID, session, hold, b)
 	if other := boundTo(err); other != "" {
 		failed, lookErr := s.failedOrder(ctx, other)

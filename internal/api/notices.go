@@ -110,11 +110,11 @@ func (n *notices) send() {
 	}
 }
 
-// listen hears what other nodes tell, for as long as the service lives.
-func (s *sales) listen(ctx context.Context) error {
+// listen hears what is told in passing on a subject, for as long as the service lives.
+func (s *sales) listen(ctx context.Context, subject string, each func(data []byte)) error {
 	for ctx.Err() == nil {
-		if err := s.Notices.Listen(ctx, events.AllNotices, func() {}, s.heard); err != nil && ctx.Err() == nil {
-			s.Log.Warn("listen to notices", "error", err)
+		if err := s.Notices.Listen(ctx, subject, func() {}, each); err != nil && ctx.Err() == nil {
+			s.Log.Warn("listen to notices", "subject", subject, "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(500 * time.Millisecond):
@@ -122,6 +122,16 @@ func (s *sales) listen(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// paymentsTold takes what a payworker tells of the payments.
+func (s *sales) paymentsTold(data []byte) {
+	n, err := events.Decode[events.PaymentsNotice](data)
+	if err != nil {
+		s.Log.Error("read a notice", "error", err)
+		return
+	}
+	s.payments.Hear(n, s.Now())
 }
 
 // heard takes another node's notices. A hold's end is counted from now by this node's clock alone.

@@ -57,7 +57,8 @@ func (s *sales) follow(ctx context.Context) error {
 	g.Go(func() error {
 		return s.keep(ctx, events.Follow{Stream: events.Turns, Subject: events.TurnsOf(events.TurnLeft)}, behind.Done, s.someLeft)
 	})
-	g.Go(func() error { return s.listen(ctx) })
+	g.Go(func() error { return s.listen(ctx, events.AllNotices, s.heard) })
+	g.Go(func() error { return s.listen(ctx, events.PaymentsNoticeSubject, s.paymentsTold) })
 	g.Go(func() error { return s.keep(ctx, events.Follow{Stream: events.Orders}, behind.Done, s.ordered) })
 	g.Go(func() error {
 		return s.keep(ctx, events.Follow{Stream: events.Payments, From: events.FromNew}, func() {}, s.paid)

@@ -18,6 +18,7 @@ import (
 	"onsale/internal/access"
 	"onsale/internal/batch"
 	"onsale/internal/line"
+	"onsale/internal/pace"
 	"onsale/internal/pass"
 	"onsale/internal/problem"
 	"onsale/internal/sale"
@@ -107,6 +108,7 @@ type server struct {
 	checkouts, webhooks *batch.Group[events.Outgoing, stored] // what is answered once it is durable
 
 	notices   *notices
+	payments  pace.Board    // as the payworkers tell
 	streaming chan struct{} // one for each stream of seat changes
 	heartbeat time.Duration // of such a stream
 

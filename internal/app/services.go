@@ -93,7 +93,7 @@ func RunAdmitter(ctx context.Context, cfg Admitter, log *slog.Logger) error {
 	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
 	g.Go(func() error {
 		return admitter.Run(ctx, admitter.Deps{
-			Controls: p.store, Streams: p.nats, Beacon: source, Tick: cfg.Tick, Refresh: controlsEvery, Now: time.Now, Log: log,
+			Controls: p.store, Streams: p.nats, Notices: p.nats, Beacon: source, Tick: cfg.Tick, Refresh: controlsEvery, Now: time.Now, Log: log,
 		})
 	})
 	return g.Wait()

@@ -37,7 +37,7 @@ func Obeys(prev []byte, last *events.Admission, next events.Admission) error {
 	if err := named(next); err != nil {
 		return err
 	}
-	for _, check := range []func(last *events.Admission, next events.Admission) error{goesOn, opens, reads, calls} {
+	for _, check := range []func(last *events.Admission, next events.Admission) error{goesOn, opens, reads, slows, calls} {
 		if err := check(last, next); err != nil {
 			return err
 		}
@@ -50,6 +50,8 @@ func begins(a events.Admission) error {
 	switch {
 	case a.N != 1 || a.Prev != "" || a.Serving != 0 || a.Skipped != 0:
 		return fmt.Errorf("it is not the first of a log")
+	case a.Payments != nil:
+		return fmt.Errorf("it is slowed down by payments before anyone was called")
 	case a.State != sale.Lobby && a.State != sale.Closed || a.Draw != nil || a.Drawn != nil:
 		return fmt.Errorf("it does not begin in the lobby")
 	case a.Reason != "created":
@@ -78,7 +80,7 @@ var (
 	states  = []sale.State{sale.Lobby, sale.Open, sale.Paused, sale.SoldOut, sale.Closed}
 	reasons = []string{
 		"created", "admitted", "no_shows", "opened", "paused", "resumed", "sold_out", "seats_returned", "closed",
-		"released", "rate_lowered", "rate_raised", "cap_changed", "lanes_changed", "codes_granted",
+		"released", "rate_lowered", "rate_raised", "cap_changed", "lanes_changed", "codes_granted", "payments",
 	}
 )
 
@@ -86,6 +88,17 @@ var (
 func named(a events.Admission) error {
 	if !slices.Contains(states, a.State) || !slices.Contains(reasons, a.Reason) {
 		return fmt.Errorf("its state is %q and its reason %q, and there are no such", a.State, a.Reason)
+	}
+	return nil
+}
+
+// slows checks what a record says of payments: a line is slower for them than its operator set it, never faster.
+func slows(last *events.Admission, next events.Admission) error {
+	switch p := next.Payments; {
+	case p != nil && !(p.Set > next.Rate && next.Rate >= 0 && p.WaitMS >= 0):
+		return fmt.Errorf("it calls %g a second because of payments, where its operator set %g", next.Rate, p.Set)
+	case next.Reason == "payments" && (p == nil && last.Payments == nil || setRate(&next) != setRate(last)):
+		return fmt.Errorf("it says that payments changed its rate, and they did not")
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ const (
 	RoseRateLowered  = "rate_lowered"  // the operator lowered the rate
 	RoseShareChanged = "share_changed" // this line's part of the rate fell
 	RoseMoreCame     = "more_came"     // more of those called come, so fewer are called
+	RosePayments     = "payments"      // payments take long, and the line was slowed down for them
 	RoseSlower       = "slower"        // the line moves slower than it should
 )
 
@@ -28,9 +29,11 @@ type Observation struct {
 	State   sale.State
 	Serving uint64
 	Joined  uint64
-	Rate    float64 // fans a second who should come, by the operator's wish
+	Rate    float64 // fans a second who should come, by the operator's wish or, ByPayments, fewer
 	Part    float64 // this line's part of it, 0 to 1
 	Release float64 // turns called a second, on this line
+
+	ByPayments bool
 }
 
 const (
@@ -63,6 +66,9 @@ func (o Outlook) Next(was, is Observation) Outlook {
 	}
 	if was.State == sale.Paused && is.State == sale.Open {
 		o.Rose, o.RoseAt = RosePaused, is.At
+		if was.ByPayments {
+			o.Rose = RosePayments
+		}
 	}
 	if is.Release <= 0 {
 		return o
@@ -112,6 +118,8 @@ func (o Outlook) tell(was, is Observation) Outlook {
 // cause is why the flow falls.
 func (o Outlook) cause(was, is Observation) string {
 	switch {
+	case is.ByPayments && is.Rate != was.Rate:
+		return RosePayments
 	case is.Rate < was.Rate:
 		return RoseRateLowered
 	case is.Part < was.Part:

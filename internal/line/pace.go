@@ -17,9 +17,13 @@ type Control struct {
 	Rate      float64    // fans a second that shall arrive inside
 	Cap       int        // the most shoppers inside, 0 for no such limit
 	SeatsLeft int
-	Lanes     []LaneControl // the priority lanes
-	Secret    draw.Secret   // only the admitter is given it
-	Beacon    string        // "<chain>/<round>" of the public random value that the draw waits for, "" for none
+
+	PaceByPayments bool          // slow down while payments take long
+	PaymentWindow  time.Duration // for how long seats are kept for a payment
+
+	Lanes  []LaneControl // the priority lanes
+	Secret draw.Secret   // only the admitter is given it
+	Beacon string        // "<chain>/<round>" of the public random value that the draw waits for, "" for none
 }
 
 // LaneControl is what the operator wants of a priority lane.
@@ -31,14 +35,15 @@ type LaneControl struct {
 
 // Seen is what an admitter has seen of a line.
 type Seen struct {
-	Joined map[string]uint64                         // by lane, "" is the general one
-	Left   func(lane string, from, to uint64) uint64 // how many of the places from up to before to were given up; nil for none
-	Inside int                                       // shoppers inside, where there is a Cap
-	Share  float64                                   // of those called who come, 0 for unknown
-	Steady time.Duration                             // for how long the release has stood
-	Line   *events.LineHead
-	Draw   *events.Draw // once the lobby was drawn
-	Drawn  *events.Drawn
+	Joined   map[string]uint64                         // by lane, "" is the general one
+	Left     func(lane string, from, to uint64) uint64 // how many of the places from up to before to were given up; nil for none
+	Inside   int                                       // shoppers inside, where there is a Cap
+	Share    float64                                   // of those called who come, 0 for unknown
+	Steady   time.Duration                             // for how long the release has stood
+	Payments *Payments                                 // nil for unknown
+	Line     *events.LineHead
+	Draw     *events.Draw // once the lobby was drawn
+	Drawn    *events.Drawn
 }
 
 // BurstWindow bounds how much unused pace is kept: after a pause, a restart or an empty line, at most so much
@@ -68,7 +73,8 @@ func Next(last *events.Admission, prev []byte, eventID string, want Control, see
 	if seen.Line != nil && (last.Line == nil || seen.Line.Read > last.Line.Read) {
 		next.Line = seen.Line
 	}
-	next.State, next.Rate, next.Cap, next.Lanes = effective(last, want, seen), want.Rate, want.Cap, lanes(last.Lanes, want.Lanes)
+	next.State, next.Cap, next.Lanes = effective(last, want, seen), want.Cap, lanes(last.Lanes, want.Lanes)
+	next.Rate, next.Payments = byPayments(last, next.State, want, seen, now)
 	if last.State == sale.Lobby && next.State != sale.Lobby {
 		next.Draw, next.Drawn = seen.Draw, seen.Drawn
 	}
@@ -130,7 +136,11 @@ func release(last *events.Admission, next events.Admission, seen Seen) float64 {
 func foresee(last, next *events.Admission, seen Seen) {
 	// A lane is promised its share; what it gets of others' shares shows in its yield.
 	observe := func(a *events.Admission, l events.Lane) Observation {
-		return Observation{At: a.At, State: a.State, Serving: l.Serving, Joined: seen.Joined[l.Name], Rate: a.Rate, Part: l.Share, Release: Pace(*a) * l.Share}
+		state := a.State
+		if StandsForPayments(a) {
+			state = sale.Paused
+		}
+		return Observation{At: a.At, State: state, ByPayments: a.Payments != nil, Serving: l.Serving, Joined: seen.Joined[l.Name], Rate: a.Rate, Part: l.Share, Release: Pace(*a) * l.Share}
 	}
 	was, is := general(last), general(next)
 	next.Outlook = events.Outlook(Outlook(last.Outlook).Next(observe(last, was), observe(next, is)))
@@ -179,12 +189,14 @@ func reason(last *events.Admission, next events.Admission) string {
 		return "resumed"
 	case last.State != next.State:
 		return map[sale.State]string{sale.Open: "opened", sale.Paused: "paused", sale.SoldOut: "sold_out", sale.Closed: "closed"}[next.State]
-	case next.Rate != last.Rate && next.Rate >= MaxRate:
+	case setRate(&next) != setRate(last) && next.Rate >= MaxRate:
 		return "released"
-	case next.Rate < last.Rate:
+	case setRate(&next) < setRate(last):
 		return "rate_lowered"
-	case next.Rate > last.Rate:
+	case setRate(&next) > setRate(last):
 		return "rate_raised"
+	case next.Rate != last.Rate:
+		return "payments"
 	case next.Cap != last.Cap:
 		return "cap_changed"
 	case len(next.Lanes) != len(last.Lanes):

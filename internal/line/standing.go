@@ -71,6 +71,9 @@ func (v *View) Stand(p Place) Standing {
 	s := Standing{State: Waiting, Position: &position, PollIn: lobbyPoll}
 	if last.State == sale.Paused || last.Rate <= 0 {
 		s.State, s.Reason = string(sale.Paused), "paused"
+		if StandsForPayments(last) {
+			s.Reason = RosePayments
+		}
 		return s
 	}
 	s.ETA, s.Reason = lane.wait(position), lane.Outlook.Rose
@@ -93,6 +96,9 @@ func Lanes(a events.Admission) []events.Lane { return append([]events.Lane{gener
 
 // Reason is why a line stands, or why its waits have become longer; "" where neither is so.
 func Reason(last *events.Admission) string {
+	if StandsForPayments(last) {
+		return RosePayments
+	}
 	if last.State == sale.Open {
 		return last.Outlook.Rose
 	}

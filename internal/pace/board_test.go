@@ -1,0 +1,34 @@
+package pace_test
+
+import (
+	"testing"
+	"time"
+
+	"onsale/events"
+	"onsale/internal/pace"
+)
+
+func TestBoardSumsItsWorkers(t *testing.T) {
+	t.Parallel()
+	var b pace.Board
+	now := time.Unix(1_700_000_000, 0)
+	is := func(what string, known bool, want pace.Payments) {
+		t.Helper()
+		if got, ok := b.Payments(now); ok != known || got != want {
+			t.Errorf("%s: %+v, %v; want %+v, %v", what, got, ok, want, known)
+		}
+	}
+	is("at first", false, pace.Payments{})
+	b.Hear(events.PaymentsNotice{Node: "a", Rate: 4, Backlog: 90}, now)
+	now = now.Add(time.Second)
+	b.Hear(events.PaymentsNotice{Node: "b", Rate: 6, Backlog: 100}, now)
+	is("of two", true, pace.Payments{Rate: 10, Backlog: 100, Wait: 10 * time.Second})
+	now = now.Add(pace.Fresh)
+	is("once one is silent", true, pace.Payments{Rate: 6, Backlog: 100, Wait: 100 * time.Second / 6})
+	b.Hear(events.PaymentsNotice{Node: "b", Backlog: 1}, now)
+	is("while nothing is dealt with", true, pace.Payments{Backlog: 1, Wait: pace.MaxWait})
+	b.Hear(events.PaymentsNotice{Node: "b"}, now)
+	is("with nothing to do", true, pace.Payments{})
+	now = now.Add(pace.Fresh + 1)
+	is("once all are silent", false, pace.Payments{})
+}
