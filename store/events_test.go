@@ -199,7 +199,7 @@ func TestControlsCountWhatIsLeft(t *testing.T) {
 		return c, ok
 	}
 	c, _ := control()
-	if diff := cmp.Diff(line.Control{State: sale.Open, Rate: 12.5, SeatsLeft: 5, Secret: secret}, c); diff != "" {
+	if diff := cmp.Diff(line.Control{State: sale.Open, Rate: 12.5, SeatsLeft: 5, PaymentWindow: 10 * time.Minute, Secret: secret}, c); diff != "" {
 		t.Errorf("at first (-want +got):\n%s", diff)
 	}
 	payments := r.authorized(checkout(0, 1), checkout(1, 2), checkout(3))
@@ -264,7 +264,7 @@ func TestControlsSeeManyEvents(t *testing.T) {
 		t.Fatalf("%d events (%v)", len(controls), err)
 	}
 	for i := range 5 {
-		want := line.Control{State: sale.Lobby, Rate: float64(i + 1), SeatsLeft: i + 1, Secret: secret}
+		want := line.Control{State: sale.Lobby, Rate: float64(i + 1), SeatsLeft: i + 1, PaymentWindow: event(show).Rules.PaymentWindow, Secret: secret}
 		if diff := cmp.Diff(want, controls[fmt.Sprintf("e%d", i)]); diff != "" {
 			t.Errorf("e%d (-want +got):\n%s", i, diff)
 		}

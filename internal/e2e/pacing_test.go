@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"onsale/events"
+	"onsale/internal/admin"
+	"onsale/internal/stripe/double"
+	"onsale/internal/up"
+)
+
+// everyoneBegins lets so many fans in, who all check out at once, and returns their orders.
+func everyoneBegins(t *testing.T, l *up.Local, event string, fans int) []begun {
+	t.Helper()
+	all := make([]begun, fans)
+	visitors := make([]visitor, fans)
+	var entering, buying sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for i := range visitors {
+		entering.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			visitors[i] = letIn(t, l, event)
+		})
+	}
+	entering.Wait()
+	for i, v := range visitors {
+		buying.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			all[i] = v.begin(t, "pm_card_visa", fmt.Sprintf("A-%d", i+1))
+		})
+	}
+	buying.Wait()
+	return all
+}
+
+// Stripe takes fewer calls than the setting says, and two payworkers share the account. Everyone is paid once, and what
+// Stripe refuses are a few calls, not all that wait.
+func TestManyCheckoutsUnderARateLimit(t *testing.T) {
+	t.Parallel()
+	rate := 40.0
+	l := start(t, up.Config{Dir: dataDir(t), StripeRate: &rate})
+	runNode(t, l, "payworker")
+	const fans = 200
+	create(t, l, "limited", func(e *admin.CreateEvent) {
+		e.Rate, e.Plan, e.HoldTTLSeconds, e.PaymentWindowSeconds = 5000, smallPlan(fans), 60, 10
+	})
+	move(t, l, "limited", "open", "open")
+	l.Double.SetFaults(double.Faults{RateLimit: 30})
+	orders := everyoneBegins(t, l, "limited", fans)
+	ids := make([]string, fans)
+	for i, o := range orders {
+		ids[i] = o.order
+	}
+	eventually(t, 90*time.Second, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
+	r := auditOf(t, l, 60*time.Second)
+	refused := l.Double.RateLimited()
+	t.Logf("%d calls were refused of some %d", refused, 2*fans)
+	l.Double.SetFaults(double.Faults{})
+	mustBeClean(t, r)
+	if r.Confirmed != fans || r.Captured != fans || r.Sold != fans || intents(t, l) != fans {
+		t.Errorf("%+v", r)
+	}
+	if refused > fans {
+		t.Errorf("%d calls were refused: it is not paced", refused)
+	}
+}
+
+// Checkouts come faster than the account takes them: the line slows down and says why, the seats of those who wait are
+// kept for longer than a hold and a payment window, and once they are paid the line is as fast as before.
+func TestLinePacedByPayments(t *testing.T) {
+	t.Parallel()
+	rate := 4.0
+	l := start(t, up.Config{Dir: dataDir(t), StripeRate: &rate})
+	const fans, set = 30, 1000.0
+	create(t, l, "slow", func(e *admin.CreateEvent) {
+		e.Rate, e.Plan, e.HoldTTLSeconds, e.PaymentWindowSeconds = set, smallPlan(fans+1), 5, 5
+	})
+	if out := mustRun(t, l, "line", "payments", "slow", "on"); out == "" {
+		t.Error("nothing is said")
+	}
+	move(t, l, "slow", "open", "open")
+	orders := everyoneBegins(t, l, "slow", fans)
+	last := func() events.Admission {
+		a, err := operator(l).Line(t.Context(), "slow")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	eventually(t, 20*time.Second, "slower line", func() bool { a := last(); return a.Payments != nil && a.Payments.Set == set && a.Rate < 10 })
+	late := visitor{base: l.BaseURL, event: "slow", session: "a-fan-who-comes-late"}
+	j := call(t, "POST", late.base+"/v1/queue/slow/join", map[string]string{"session": late.session})
+	if j.status != http.StatusCreated {
+		t.Fatalf("join: %d %s", j.status, j.body)
+	}
+	p := call(t, "GET", late.base+"/v1/queue/slow/position", nil, "Authorization", "Bearer "+j.text("ticket"))
+	if p.text("pass") != "" || p.text("reason") != "payments" {
+		t.Errorf("a fan is told %s", p.body)
+	}
+	ids := make([]string, fans)
+	for i, o := range orders {
+		ids[i] = o.order
+	}
+	eventually(t, 90*time.Second, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
+	eventually(t, 60*time.Second, "line at its own rate", func() bool { a := last(); return a.Payments == nil && a.Rate == set })
+	changes := 0
+	for _, a := range admissions(t, l.BaseURL, "slow") {
+		if a.Reason == "payments" {
+			changes++
+		}
+	}
+	if changes < 2 {
+		t.Errorf("the public log has %d changes for payments", changes)
+	}
+	mustRun(t, l, "verify", l.BaseURL+"/v1/queue/slow")
+	mustBeClean(t, auditOf(t, l, 60*time.Second))
+}
