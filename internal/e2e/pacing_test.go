@@ -7,10 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"onsale/events"
 	"onsale/internal/admin"
+	"onsale/internal/redis"
 	"onsale/internal/stripe/double"
 	"onsale/internal/up"
+	"onsale/nats"
 )
 
 // everyoneBegins lets so many fans in, who all check out at once, and returns their orders.
@@ -120,4 +124,33 @@ func TestLinePacedByPayments(t *testing.T) {
 	}
 	mustRun(t, l, "verify", l.BaseURL+"/v1/queue/slow")
 	mustBeClean(t, auditOf(t, l, 60*time.Second))
+}
+
+// A checkout that will wait for ten minutes keeps its seats for as long.
+func TestSeatsAreKeptForTheExpectedWait(t *testing.T) {
+	t.Parallel()
+	l := startLocal(t, dataDir(t))
+	openSmall(t, l, "patient", 100)
+	bus, err := nats.Connect(nats.Config{URL: l.NATSURL, Name: "another payworker", Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	holds, err := redis.Open(l.RedisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holds.Close()
+	l.Double.SetFaults(double.Faults{LatencyMS: 3000}) // so that the seats are still held, and not sold, when they are looked at
+	defer l.Double.SetFaults(double.Faults{})
+	seat := 0
+	eventually(t, 20*time.Second, "hold that lasts", func() bool {
+		if err := bus.Notify(events.PaymentsNoticeSubject, events.Encode(events.PaymentsNotice{V: 1, Node: "other", Rate: 1, Backlog: 600})); err != nil {
+			t.Fatal(err)
+		}
+		seat++
+		b := letIn(t, l, "patient").begin(t, "pm_card_visa", fmt.Sprintf("A-%d", seat))
+		h, err := holds.Find(t.Context(), "patient", uuid.MustParse(b.held))
+		return err == nil && h.Left > admin.DefaultPaymentWindow+5*time.Minute && h.Left < admin.DefaultPaymentWindow+11*time.Minute
+	})
 }

@@ -107,3 +107,22 @@ func checkStarts(t *testing.T, starts []time.Time, l pace.Limit) {
 		}
 	}
 }
+
+// TestPaceRecovers by Redis' clock: a step for each second since the refusal.
+func TestPaceRecovers(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	p := r.Pace("sk_test_refused", pace.Limit{Rate: 20, Burst: 2})
+	if g, err := p.Slow(t.Context(), 0); err != nil || g.Rate != 10 {
+		t.Fatalf("after a refusal: %+v (%v)", g, err)
+	}
+	for _, ago := range []time.Duration{3 * time.Second, time.Hour} {
+		if err := r.db.HIncrBy(t.Context(), p.key, "cut_at", -ago.Microseconds()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		want := pace.RateAfter(20, 10, ago)
+		if g, err := p.Reserve(t.Context(), 1); err != nil || g.Rate != want {
+			t.Errorf("%v later: %+v, want %g (%v)", ago, g, want, err)
+		}
+	}
+}
