@@ -22,12 +22,15 @@ type Pace interface {
 
 // Holds keeps seats for those who wait for their payment.
 type Holds interface {
-	Extend(ctx context.Context, h sale.Hold, order uuid.UUID, window time.Duration) (bool, error)
+	Extend(ctx context.Context, eventID string, session sale.SessionHash, id, order uuid.UUID, window time.Duration) (bool, error)
 }
 
 // coverSlack is by how much longer than the payment window a hold is kept whose payment is begun: its call may wait for
 // its turn, be put off, and be taken up again by another worker.
 const coverSlack = time.Minute
+
+// coverAfter is the age of a checkout from which on its hold is extended: the api has just done so.
+const coverAfter = 5 * time.Second
 
 // coverLimit bounds how long a checkout waits for Redis: its seats may be had without a hold.
 const coverLimit = time.Second
@@ -36,12 +39,18 @@ const coverLimit = time.Second
 // and Stripe's next call is its. The turn comes before the attempt is recorded, because an attempt's time counts from
 // then on: one that waits for its turn isn't one that Stripe didn't answer. The context has the turn.
 func (w *worker) prepare(ctx context.Context, c events.CheckoutRequested) (context.Context, error) {
+	late := w.Now().Sub(c.RequestedAt) > coverAfter
+	if !late && w.Pace.Rate() == 0 {
+		return ctx, nil // there is nothing to wait for
+	}
 	id := sale.AttemptID(c.OrderID, 1)
 	a, err := w.attempts.Do(ctx, id)
 	if err != nil || a.ID == id && a.State != sale.Started {
 		return ctx, err // decided by an earlier delivery
 	}
-	w.cover(ctx, c)
+	if late {
+		w.cover(ctx, c)
+	}
 	if a.ID == id {
 		return ctx, nil // begun by an earlier delivery: its call waits by itself
 	}
@@ -61,7 +70,7 @@ func (w *worker) cover(ctx context.Context, c events.CheckoutRequested) {
 	ctx, cancel := context.WithTimeout(ctx, coverLimit)
 	defer cancel()
 	window := time.Duration(c.PaymentWindowMS)*time.Millisecond + coverSlack
-	extended, err := w.Holds.Extend(ctx, sale.Hold{ID: c.HoldID, EventID: c.EventID, Session: c.Session, Seats: c.Seats}, c.OrderID, window)
+	extended, err := w.Holds.Extend(ctx, c.EventID, c.Session, c.HoldID, c.OrderID, window)
 	if away := err != nil; w.holdsAway.Swap(away) != away {
 		w.Log.Warn("extend the holds of those who pay", "away", away, "error", err)
 	}
@@ -69,7 +78,7 @@ func (w *worker) cover(ctx context.Context, c events.CheckoutRequested) {
 		return
 	}
 	// The seat maps; one that misses it asks Redis in its own time.
-	_ = w.Notify(events.NoticeSubject(c.EventID), events.Encode(events.SeatsNotice{V: events.Version, EventID: c.EventID, Node: w.node,
+	_ = w.Notify(events.NoticeSubject(c.EventID), events.Encode(events.SeatsNotice{V: events.Version, EventID: c.EventID,
 		Holds: []events.HoldNotice{{HoldID: c.HoldID, Seats: c.Seats, LeftMS: window.Milliseconds()}}}))
 }
 
