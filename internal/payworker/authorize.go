@@ -42,7 +42,7 @@ func (w *worker) checkout(ctx context.Context, m events.Message) error {
 
 func (w *worker) authorize(ctx context.Context, a sale.Attempt, try int) error {
 	if age := w.Now().Sub(a.CreatedAt); age > keyLife || age > askTime && w.asks.of(a.ID) >= maxAsks {
-		i, found, err := w.Gateway.Find(ctx, a.ID, a.CreatedAt)
+		i, found, err := w.Gateway.Find(ctx, a.ID)
 		if err != nil {
 			return err
 		}

@@ -76,8 +76,7 @@ type Payback interface {
 type Gateway interface {
 	Authorize(ctx context.Context, a sale.Attempt) (sale.Intent, error)
 	Retrieve(ctx context.Context, intentID string) (sale.Intent, error)
-	Find(ctx context.Context, attempt uuid.UUID, since time.Time) (sale.Intent, bool, error)
-	Each(ctx context.Context, since time.Time, f func(sale.Intent) bool) error
+	Find(ctx context.Context, attempt uuid.UUID) (sale.Intent, bool, error)
 }
 
 // Till takes authorized money, or lets it go.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
-
 	"onsale/internal/sale"
 )
 
@@ -45,15 +43,11 @@ func (w *worker) sweep(ctx context.Context) error {
 // answer to the call never came. What turns out to be paid is settled as such.
 func (w *worker) endStale(ctx context.Context) error {
 	stale, err := w.Attempts.StaleAttempts(ctx, w.Grace, sweepBatch)
-	if err != nil || len(stale) == 0 {
-		return err
-	}
-	made, err := w.intentsOf(ctx, stale)
 	if err != nil {
 		return err
 	}
 	for _, a := range stale {
-		if err := w.endOne(ctx, a, made); err != nil {
+		if err := w.endOne(ctx, a); err != nil {
 			// Its neighbours are not to blame; the next round tries it again.
 			w.Log.Warn("end a stale payment attempt", "order_id", a.OrderID, "attempt_id", a.ID, "error", err)
 		}
@@ -64,42 +58,21 @@ func (w *worker) endStale(ctx context.Context) error {
 	return nil
 }
 
-// intentsOf finds the intents of attempts that have no answer yet, in one pass over those that were made since.
-func (w *worker) intentsOf(ctx context.Context, stale []sale.Attempt) (map[uuid.UUID]sale.Intent, error) {
-	wanted := map[string]uuid.UUID{}
-	var since time.Time
-	for _, a := range stale { // the oldest is the first
-		if a.State != sale.Started {
-			continue
-		}
-		if len(wanted) == 0 {
-			since = a.CreatedAt.Add(-time.Minute)
-		}
-		wanted[a.ID.String()] = a.ID
-	}
-	made := map[uuid.UUID]sale.Intent{}
-	if len(wanted) == 0 {
-		return made, nil
-	}
-	err := w.Gateway.Each(ctx, since, func(i sale.Intent) bool {
-		if id, ok := wanted[i.AttemptID]; ok {
-			made[id] = i
-		}
-		return len(made) < len(wanted)
-	})
-	return made, err
-}
-
 // endOne ends an attempt as Stripe has it now.
-func (w *worker) endOne(ctx context.Context, a sale.Attempt, made map[uuid.UUID]sale.Intent) error {
-	i, known := made[a.ID]
+func (w *worker) endOne(ctx context.Context, a sale.Attempt) error {
+	var i sale.Intent
+	var err error
+	known := true
 	if a.State == sale.ActionRequired {
-		var err error
-		if i, err = w.Gateway.Retrieve(ctx, a.IntentID); err != nil {
-			return err
-		}
-	} else if !known {
-		_, err := w.abandoned.Do(ctx, sale.Settlement{Attempt: a, Reason: "payment_abandoned"})
+		i, err = w.Gateway.Retrieve(ctx, a.IntentID)
+	} else {
+		i, known, err = w.Gateway.Find(ctx, a.ID)
+	}
+	switch {
+	case err != nil:
+		return err
+	case !known: // an answer that still comes is given back: see stillWanted
+		_, err = w.abandoned.Do(ctx, sale.Settlement{Attempt: a, Reason: "payment_abandoned"})
 		return err
 	}
 	switch i.Status {

@@ -45,6 +45,57 @@ func TestSweepEndsWhatNobodyEnds(t *testing.T) {
 	}
 }
 
+// unanswered is an attempt that Stripe has authorized, and of which nobody here has heard.
+func (r *rig) unanswered() events.Order {
+	r.Helper()
+	c := command("pm_card_visa")
+	begun, err := r.store.BeginAttempts(r.Context(), []events.CheckoutRequested{c})
+	if err != nil {
+		r.Fatal(err)
+	}
+	i, err := r.stripe.Authorize(r.Context(), begun[0].Attempt)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return events.Order{OrderID: c.OrderID, AttemptID: begun[0].Attempt.ID, IntentID: i.ID}
+}
+
+// An answer that got lost is searched for by its attempt: a list of all that was made since has no end in a big sale.
+func TestSweepFindsTheIntentOfALostAnswer(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.unanswered()
+	r.clock.advance(2*time.Minute + time.Second)
+	r.eventually("it is decided", func() bool { return r.attempt(o.OrderID).State != sale.Started })
+	r.stands(o.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
+	if n := r.calls("GET /v1/payment_intents"); n != 0 {
+		t.Errorf("Stripe was asked for %d lists", n)
+	}
+}
+
+// Stripe's index may not have it yet: then the webhook decides, or gives back what was given up.
+func TestWebhookOfALostAnswer(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.unanswered()
+	for range 2 {
+		if err := r.hear(events.WebhookAuthorized, o, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.stands(o.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
+	o = r.unanswered()
+	if err := r.store.MarkAbandoned(t.Context(), []sale.Settlement{{Attempt: r.attempt(o.OrderID), Reason: "payment_abandoned"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.hear(events.WebhookAuthorized, o, ""); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := r.stripe.Retrieve(t.Context(), o.IntentID); err != nil || i.Status != sale.IntentCanceled {
+		t.Errorf("the intent is %s (%v)", i.Status, err)
+	}
+}
+
 // An answer that comes after the attempt was ended takes no money.
 func TestAuthorizationAfterTheEndIsGivenBack(t *testing.T) {
 	t.Parallel()
@@ -121,7 +172,18 @@ func TestOneBadRecordFailsAlone(t *testing.T) {
 }
 
 // calling says whether a call is on its way through the double.
-func (r *rig) calling() bool {
+func (r *rig) calling() bool { return r.stats().InUse > 0 }
+
+// calls is how many calls of an endpoint the double has had.
+func (r *rig) calls(endpoint string) int { return r.stats().Calls[endpoint] }
+
+type stats struct {
+	InUse int            `json:"idempotency_keys_in_use"`
+	Calls map[string]int `json:"calls"`
+}
+
+func (r *rig) stats() (s stats) {
+	r.Helper()
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, r.url+"/_double/stats", nil)
 	if err != nil {
 		r.Fatal(err)
@@ -132,13 +194,10 @@ func (r *rig) calling() bool {
 		r.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var stats struct {
-		InUse int `json:"idempotency_keys_in_use"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&stats); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
 		r.Fatal(err)
 	}
-	return stats.InUse > 0
+	return s
 }
 
 func (r *rig) eventually(what string, holds func() bool) {

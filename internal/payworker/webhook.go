@@ -42,9 +42,8 @@ func (w *worker) apply(ctx context.Context, e events.StripeEvent, try int) (bool
 	return false, nil
 }
 
-// intentChanged settles an attempt whose buyer has acted, or whose authorization has ended. An attempt that is
-// Started has a checkout message that will not be acknowledged before it is decided, so its events have nothing to
-// add.
+// intentChanged settles an attempt whose buyer has acted, whose answer got lost, or whose authorization has ended. What is
+// told of an attempt that is Started is hardly ever heard before its answer; where that never comes, it decides.
 func (w *worker) intentChanged(ctx context.Context, e events.StripeEvent, try int) (bool, error) {
 	id, err := uuid.Parse(e.AttemptID)
 	if err != nil {
@@ -58,7 +57,7 @@ func (w *worker) intentChanged(ctx context.Context, e events.StripeEvent, try in
 	switch {
 	case a.ID != id: // of another system on the same account
 		return false, nil
-	case a.State == sale.ActionRequired:
+	case a.State == sale.Started || a.State == sale.ActionRequired:
 		i, err := w.Gateway.Retrieve(ctx, e.IntentID)
 		if err != nil || i.Status == sale.IntentRequiresAction {
 			return false, err

@@ -116,7 +116,7 @@ func TestStoredErrorIsReplayed(t *testing.T) {
 		r.refused(err, sale.Unavailable, "payment_unknown")
 		r.double.SetFaults(double.Faults{})
 	}
-	if i, found, err := r.Find(t.Context(), a.ID, time.Now()); found || err != nil {
+	if i, found, err := r.Find(t.Context(), a.ID); found || err != nil {
 		t.Errorf("found %+v (%v)", i, err)
 	}
 }
@@ -130,7 +130,7 @@ func TestEffectWithoutAnswerIsFoundUnderItsKey(t *testing.T) {
 	_, err := r.Authorize(t.Context(), a)
 	r.refused(err, sale.Unavailable, "payment_unknown")
 	r.double.SetFaults(double.Faults{})
-	found, ok, err := r.Find(t.Context(), a.ID, time.Now())
+	found, ok, err := r.Find(t.Context(), a.ID)
 	if !ok || err != nil {
 		t.Fatalf("the effect is not found (%v)", err)
 	}
@@ -157,7 +157,7 @@ func TestRateLimitHasNoEffect(t *testing.T) {
 		"capture":   func() error { _, err := r.Capture(t.Context(), a.ID, i.ID, 1); return err },
 		"cancel":    func() error { _, err := r.Cancel(t.Context(), a.ID, i.ID, 1); return err },
 		"retrieve":  func() error { _, err := r.Retrieve(t.Context(), i.ID); return err },
-		"find":      func() error { _, _, err := r.Find(t.Context(), a.ID, time.Now()); return err },
+		"find":      func() error { _, _, err := r.Find(t.Context(), a.ID); return err },
 	} {
 		if err := call(); sale.KindOf(err) != sale.Unavailable {
 			t.Errorf("%s: %v", name, err)
@@ -204,7 +204,7 @@ func TestNoAnswerIsUnknown(t *testing.T) {
 			"retrieve":  func() error { _, err := c.Retrieve(t.Context(), "pi_1"); return err },
 			"capture":   func() error { _, err := c.Capture(t.Context(), a.ID, "pi_1", 1); return err },
 			"cancel":    func() error { _, err := c.Cancel(t.Context(), a.ID, "pi_1", 1); return err },
-			"find":      func() error { _, _, err := c.Find(t.Context(), a.ID, time.Now()); return err },
+			"find":      func() error { _, _, err := c.Find(t.Context(), a.ID); return err },
 		} {
 			err := call()
 			if sale.KindOf(err) != sale.Unavailable || sale.CodeOf(err) != "payment_unknown" {

@@ -79,7 +79,7 @@ func TestStripeAcceptsEveryRequest(t *testing.T) {
 		"EachRefund": func() error { return c.EachRefund(ctx, time.Now(), func(sale.Repayment) bool { return true }) },
 		"Dispute":    func() error { return second(c.Dispute(ctx, "du_1")) },
 		"Find": func() error {
-			_, _, err := c.Find(ctx, uuid.New(), time.Now())
+			_, _, err := c.Find(ctx, uuid.New())
 			return err
 		},
 	}

@@ -2,6 +2,8 @@ package stripe
 
 import (
 	"fmt"
+	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -158,22 +160,42 @@ func TestEachReadsEveryPage(t *testing.T) {
 
 func TestFindLooksForAnAttempt(t *testing.T) {
 	t.Parallel()
-	r, start := clocked(t)
+	r, _ := clocked(t)
 	var oldest sale.Intent
 	if err := r.Each(t.Context(), time.Time{}, func(i sale.Intent) bool { oldest = i; return true }); err != nil {
 		t.Fatal(err)
 	}
 	id := uuid.MustParse(oldest.AttemptID)
-	for name, since := range map[string]time.Time{"since it began": start, "clocks a little apart": start.Add(30 * time.Second)} {
-		if got, found, err := r.Find(t.Context(), id, since); err != nil || !found || got != oldest {
-			t.Errorf("%s: %+v %v (%v)", name, got, found, err)
-		}
+	if got, found, err := r.Find(t.Context(), id); err != nil || !found || got != oldest {
+		t.Errorf("%+v %v (%v)", got, found, err)
 	}
-	if got, found, err := r.Find(t.Context(), uuid.New(), start); err != nil || found || got != (sale.Intent{}) {
+	if got, found, err := r.Find(t.Context(), uuid.New()); err != nil || found || got != (sale.Intent{}) {
 		t.Errorf("an attempt without effect: %+v %v (%v)", got, found, err)
 	}
 	r.double.SetFaults(double.Faults{ErrorShare: 1})
-	if _, found, err := r.Find(t.Context(), id, start); found || sale.KindOf(err) != sale.Unavailable {
+	if _, found, err := r.Find(t.Context(), id); found || sale.KindOf(err) != sale.Unavailable {
 		t.Errorf("an answer that isn't one must not read as \"there is none\": %v (%v)", found, err)
+	}
+}
+
+// Two intents for one attempt should not be; where there are, the one that has money is the one to know of.
+func TestFindPrefersTheIntentWithMoney(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	a := attempt(visa)
+	form := url.Values{"amount": {"100"}, "currency": {"eur"}, "payment_method_types[]": {"card"}, "metadata[attempt_id]": {a.ID.String()}}
+	for range 2 {
+		if status, body := raw(t, r.url, "POST", "/v1/payment_intents", form); status != http.StatusOK {
+			t.Fatal(status, body)
+		}
+		if i, found, err := r.Find(t.Context(), a.ID); err != nil || !found || i.Amount != 100 && i.Amount != a.Amount {
+			t.Errorf("got %+v %v (%v)", i, found, err)
+		}
+		if i := r.authorized(a); i.Amount != a.Amount {
+			t.Errorf("authorized %+v", i)
+		}
+	}
+	if i, found, err := r.Find(t.Context(), a.ID); err != nil || !found || i.Status != sale.IntentRequiresCapture {
+		t.Errorf("got %+v %v (%v)", i, found, err)
 	}
 }

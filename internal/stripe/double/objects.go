@@ -194,6 +194,15 @@ type list struct {
 	URL     string            `json:"url"`
 }
 
+// searchResult is the one page of a search.
+type searchResult struct {
+	Object   string            `json:"object"`
+	Data     []json.RawMessage `json:"data"`
+	HasMore  bool              `json:"has_more"`
+	NextPage *string           `json:"next_page"`
+	URL      string            `json:"url"`
+}
+
 // newID makes an id in Stripe's form: the prefix and 24 letters and digits, 142 bits from the system's
 // random source, so ids never repeat across restarts and a client secret can't be guessed.
 func newID(prefix string) string {

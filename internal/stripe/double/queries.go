@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 )
 
 const (
@@ -56,6 +57,32 @@ func askIntents(_ string, f *form) query {
 	}
 	return func(s *state) (any, *apiError) {
 		return pageOf(s.intents, q, "payment_intent")
+	}
+}
+
+// searchable is the one key of metadata by which intents are searched for.
+const searchable = "attempt_id"
+
+var searchQuery = regexp.MustCompile(`^metadata\['` + searchable + `'\]:'([^'"\\]+)'$`)
+
+// askSearch finds intents by an attempt, newest first. Of Stripe's query language it knows this one form. What is found
+// is never more than a page, and nothing is late in the index as it may be at Stripe.
+func askSearch(_ string, f *form) query {
+	q, text := f.page(), f.required("query")
+	parts := searchQuery.FindStringSubmatch(text)
+	if parts == nil {
+		f.fail(invalid("", "query", "We were unable to parse your search query: %q. Here it can only be metadata['%s']:'...'.", text, searchable))
+		return nil
+	}
+	return func(s *state) (any, *apiError) {
+		found := searchResult{Object: "search_result", Data: []json.RawMessage{}, URL: "/v1/payment_intents/search"}
+		ids := s.intentsOf[parts[1]]
+		for i := len(ids) - 1; i >= 0 && len(found.Data) < q.limit; i-- {
+			if in, _ := s.intents.get(ids[i]); in.Metadata[searchable] == parts[1] {
+				found.Data = append(found.Data, in.raw)
+			}
+		}
+		return found, nil
 	}
 }
 

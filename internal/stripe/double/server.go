@@ -29,12 +29,13 @@ func (d *Double) routes() http.Handler {
 		d.route(mux, "POST "+path, func(c *call) { d.servePost(c, parse) })
 	}
 	gets := map[string]asker{
-		"/v1/payment_intents":      askIntents,
-		"/v1/payment_intents/{id}": askIntent,
-		"/v1/refunds":              askRefunds,
-		"/v1/refunds/{id}":         askRefund,
-		"/v1/disputes":             askDisputes,
-		"/v1/disputes/{id}":        askDispute,
+		"/v1/payment_intents":        askIntents,
+		"/v1/payment_intents/search": askSearch,
+		"/v1/payment_intents/{id}":   askIntent,
+		"/v1/refunds":                askRefunds,
+		"/v1/refunds/{id}":           askRefund,
+		"/v1/disputes":               askDisputes,
+		"/v1/disputes/{id}":          askDispute,
 	}
 	for path, ask := range gets {
 		d.route(mux, "GET "+path, func(c *call) { d.serveGet(c, ask) })

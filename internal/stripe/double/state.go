@@ -77,6 +77,7 @@ func (s *shelf[T]) page(q pageQuery) (items []T, more, ok bool) {
 // state is everything the account owns. Double.mu guards it.
 type state struct {
 	intents   *shelf[*intent]
+	intentsOf map[string][]string // their ids by the attempt in their metadata, oldest first
 	charges   *shelf[*charge]
 	refunds   *shelf[*refund]
 	refundsOf map[string]*shelf[*refund] // by intent
@@ -86,6 +87,7 @@ type state struct {
 func newState() *state {
 	return &state{
 		intents:   newShelf[*intent](),
+		intentsOf: map[string][]string{},
 		charges:   newShelf[*charge](),
 		refunds:   newShelf[*refund](),
 		refundsOf: map[string]*shelf[*refund]{},
@@ -97,6 +99,9 @@ func newState() *state {
 func (s *state) apply(c *change) {
 	for _, in := range c.intents {
 		s.intents.put(in)
+		if of := in.Metadata[searchable]; of != "" && !slices.Contains(s.intentsOf[of], in.ID) {
+			s.intentsOf[of] = append(s.intentsOf[of], in.ID)
+		}
 	}
 	for _, ch := range c.charges {
 		s.charges.put(ch)
