@@ -102,8 +102,7 @@ const insertAttempts = `
 	ON CONFLICT (order_id, n) DO NOTHING`
 
 const selectBegun = `
-	SELECT DISTINCT ON (o.order_id) o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
-		a.amount, a.currency, a.payment_method, a.created_at, a.updated_at
+	SELECT DISTINCT ON (o.order_id) ` + attemptFields + `
 	FROM orders o JOIN payment_attempts a USING (order_id)
 	WHERE o.order_id = ANY ($1::uuid[]) ORDER BY o.order_id, a.n DESC`
 
@@ -128,11 +127,12 @@ func (r begunRow) attempt() sale.Attempt {
 		Amount: r.Amount, Currency: r.Currency, PaymentMethod: r.PaymentMethod, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
 }
 
+// attemptFields are what collectAttempts reads.
+const attemptFields = `o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
+		a.amount, a.currency, a.payment_method, a.created_at, a.updated_at`
+
 // attemptColumns reads attempts for collectAttempts; a condition follows.
-const attemptColumns = `
-	SELECT o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
-		a.amount, a.currency, a.payment_method, a.created_at, a.updated_at
-	FROM payment_attempts a JOIN orders o USING (order_id) `
+const attemptColumns = `SELECT ` + attemptFields + ` FROM payment_attempts a JOIN orders o USING (order_id) `
 
 func collectAttempts(rows pgx.Rows) ([]sale.Attempt, error) {
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[begunRow])
@@ -154,18 +154,6 @@ func (s *Store) AttemptOf(ctx context.Context, intentID string) (sale.Attempt, e
 		return sale.Attempt{}, err
 	}
 	return all[0], nil
-}
-
-// StaleAttempts returns up to limit attempts, oldest first, that were begun longer ago than their event's payment
-// window and the grace on top, and of which it is still not known whether they are paid.
-func (s *Store) StaleAttempts(ctx context.Context, grace time.Duration, limit int) ([]sale.Attempt, error) {
-	rows, err := s.pool.Query(ctx, attemptColumns+`JOIN events e USING (event_id)
-		WHERE a.state IN ('started', 'action_required') AND a.created_at < $1::timestamptz - e.payment_window_ms * interval '1 millisecond'
-		ORDER BY a.created_at LIMIT $2`, s.now().Add(-grace), limit)
-	if err != nil {
-		return nil, classify(err)
-	}
-	return collectAttempts(rows)
 }
 
 // Attempts returns payment attempts as they are now, in the order of their ids; one that is unknown has no ID.

@@ -11,10 +11,11 @@ import (
 	"onsale/internal/sale"
 )
 
-const refundColumns = `
-	SELECT r.refund_id, r.order_id, r.attempt_id, coalesce(a.intent_id, ''), r.state, coalesce(r.stripe_id, ''), r.amount, r.currency, r.reason,
-		r.keep_seats, r.failure, r.created_at, r.updated_at
-	FROM refunds r JOIN payment_attempts a USING (attempt_id) `
+// refundFields are those of sale.Refund.
+const refundFields = `r.refund_id, r.order_id, r.attempt_id, coalesce(a.intent_id, ''), r.state, coalesce(r.stripe_id, ''), r.amount, r.currency, r.reason,
+		r.keep_seats, r.failure, r.created_at, r.updated_at`
+
+const refundColumns = `SELECT ` + refundFields + ` FROM refunds r JOIN payment_attempts a USING (attempt_id) `
 
 // querier is a pool or a transaction.
 type querier interface {

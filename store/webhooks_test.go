@@ -63,35 +63,3 @@ func TestOldWebhooksAreForgottenABatchAtATime(t *testing.T) {
 		}
 	}
 }
-
-func TestStaleAttempts(t *testing.T) {
-	t.Parallel()
-	r := setup(t, 4) // the event's payment window is ten minutes
-	begun := r.begin(checkout(0), checkout(1), checkout(2), checkout(3))
-	r.put(begun[1], sale.ActionRequired, sale.AuthenticationRequired)
-	r.put(begun[2], sale.Authorized, sale.Processing)
-	r.put(begun[3], sale.Declined, sale.PaymentFailed)
-	stale := func(limit int) int {
-		all, err := r.store.StaleAttempts(t.Context(), time.Minute, limit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, a := range all {
-			if a.ID != begun[0].ID && a.ID != begun[1].ID {
-				t.Errorf("%s is %s", a.ID, a.State)
-			}
-		}
-		return len(all)
-	}
-	r.clock.advance(10*time.Minute + 59*time.Second)
-	if n := stale(10); n != 0 {
-		t.Errorf("%d within the grace", n)
-	}
-	r.clock.advance(2 * time.Second)
-	if n := stale(10); n != 2 {
-		t.Errorf("%d after it", n)
-	}
-	if n := stale(1); n != 1 {
-		t.Errorf("%d where one was asked for", n)
-	}
-}

@@ -25,7 +25,7 @@ type Attempts interface {
 	BeginAttempts(ctx context.Context, checkouts []events.CheckoutRequested) ([]sale.Begun, error)
 	Attempts(ctx context.Context, ids []uuid.UUID) ([]sale.Attempt, error)
 	AttemptOf(ctx context.Context, intentID string) (sale.Attempt, error)
-	StaleAttempts(ctx context.Context, grace time.Duration, limit int) ([]sale.Attempt, error)
+	ClaimStaleAttempts(ctx context.Context, grace, again time.Duration, limit int) ([]sale.Attempt, error)
 }
 
 // Authorizations records what Stripe said when it was asked for the money.
@@ -46,6 +46,7 @@ type Endings interface {
 // Refunds are the refunds on record.
 type Refunds interface {
 	Refund(ctx context.Context, id uuid.UUID) (sale.Refund, error)
+	ClaimStaleRefunds(ctx context.Context, since time.Time, again time.Duration, limit int) ([]sale.Refund, error)
 	LastRefund(ctx context.Context, attempt uuid.UUID) (sale.Refund, error)
 	RequestRefund(ctx context.Context, order uuid.UUID, reason string, keepSeats bool) (sale.Refund, error)
 }

@@ -11,12 +11,13 @@ import (
 const (
 	sweepBatch   = 100
 	sweepLimit   = 30 * time.Second // of one round
+	lookAgain    = 30 * time.Second // at an attempt that could not be ended
 	keepWebhooks = 30 * 24 * time.Hour
 	forgetBatch  = 1000
 )
 
-// sweep ends what nobody ends, every so often, until ctx ends. Any number of workers may do it at once: all they do
-// is guarded, and the next round does what this one could not.
+// sweep ends what nobody ends, every so often, until ctx ends. Any number of workers may do it at once: each claims
+// others, all they do is guarded, and what could not be done is claimed again.
 func (w *worker) sweep(ctx context.Context) error {
 	tick := time.NewTicker(w.SweepEvery)
 	defer tick.Stop()
@@ -42,13 +43,13 @@ func (w *worker) sweep(ctx context.Context) error {
 // endStale ends attempts whose payment window has been over for w.Grace: the buyer has left the bank's page, or the
 // answer to the call never came. What turns out to be paid is settled as such.
 func (w *worker) endStale(ctx context.Context) error {
-	stale, err := w.Attempts.StaleAttempts(ctx, w.Grace, sweepBatch)
+	stale, err := w.Attempts.ClaimStaleAttempts(ctx, w.Grace, lookAgain, sweepBatch)
 	if err != nil {
 		return err
 	}
 	for _, a := range stale {
 		if err := w.endOne(ctx, a); err != nil {
-			// Its neighbours are not to blame; the next round tries it again.
+			// Its neighbours are not to blame; it is looked at again.
 			w.Log.Warn("end a stale payment attempt", "order_id", a.OrderID, "attempt_id", a.ID, "error", err)
 		}
 		if ctx.Err() != nil {

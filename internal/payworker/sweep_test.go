@@ -45,6 +45,30 @@ func TestSweepEndsWhatNobodyEnds(t *testing.T) {
 	}
 }
 
+// More attempts that can't be ended than a round takes stand in nobody's way.
+func TestWhatCanNotBeEndedStarvesNobody(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	var stuck []events.CheckoutRequested
+	for range 101 {
+		stuck = append(stuck, command("pm_card_visa"))
+	}
+	if _, err := r.store.BeginAttempts(t.Context(), stuck); err != nil {
+		t.Fatal(err)
+	}
+	r.sql(`UPDATE payment_attempts SET state = 'action_required', intent_id = 'pi_none_' || attempt_id`) // which Stripe does not know
+	r.clock.advance(time.Second)
+	last := command("pm_card_visa")
+	if _, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{last}); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.advance(3 * time.Minute)
+	r.eventually("the last is ended", func() bool { return r.attempt(last.OrderID).State == sale.Canceled })
+	if a := r.attempt(stuck[0].OrderID); a.State != sale.ActionRequired {
+		t.Errorf("this test tests nothing: one that can't be ended is %s", a.State)
+	}
+}
+
 // unanswered is an attempt that Stripe has authorized, and of which nobody here has heard.
 func (r *rig) unanswered() events.Order {
 	r.Helper()
