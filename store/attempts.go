@@ -239,12 +239,13 @@ func (s *Store) settle(ctx context.Context, all []sale.Settlement, t transition)
 		return cmp.Or(slices.Compare(a.Attempt.OrderID[:], b.Attempt.OrderID[:]), slices.Compare(a.Attempt.ID[:], b.Attempt.ID[:]))
 	})
 	var attempts, orders []uuid.UUID
-	var intents, secrets, reasons, subjects, ids []string
+	var intents, secrets, reasons, subjects, ids, heard, types []string
 	var payloads [][]byte
 	now := s.now()
 	for _, x := range all {
 		attempts, orders = append(attempts, x.Attempt.ID), append(orders, x.Attempt.OrderID)
 		intents, secrets, reasons = append(intents, x.IntentID), append(secrets, x.ClientSecret), append(reasons, x.Reason)
+		heard, types = append(heard, x.Because.ID), append(types, x.Because.Type)
 		subjects = append(subjects, events.PaymentSubject(x.Attempt.EventID, t.outcome))
 		ids = append(ids, x.Attempt.ID.String()+":"+string(t.outcome))
 		payloads = append(payloads, events.Encode(events.Payment{
@@ -253,30 +254,29 @@ func (s *Store) settle(ctx context.Context, all []sale.Settlement, t transition)
 			IntentID: x.IntentID, Amount: x.Attempt.Amount, Currency: x.Attempt.Currency, Reason: x.Reason, At: now.UTC(),
 		}))
 	}
-	heard := make([]sale.Webhook, len(all))
-	for i, x := range all {
-		heard[i] = x.Because
-	}
 	return s.atomically(ctx, func(b *pgx.Batch) {
-		queueWebhooks(b, heard, now)
 		// Orders first and in one order: whoever moves an order or its attempts holds the order's row.
 		b.Queue(`SELECT 1 FROM orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR NO KEY UPDATE`, orders)
 		b.Queue(settleAttempts, attempts, intents, secrets, reasons, subjects, ids, payloads, t.to, names(t.from), events.Payments, now,
-			t.order, names(t.orderFrom))
+			t.order, names(t.orderFrom), heard, types)
 	})
 }
 
+// An event is heard with what it moved. One that moved nothing is not: who was told by it may have more to do.
 const settleAttempts = `
 	WITH input AS (
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-			AS i(attempt_id, intent_id, client_secret, reason, subject, msg_id, payload)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $14::text[], $15::text[])
+			AS i(attempt_id, intent_id, client_secret, reason, subject, msg_id, payload, heard, type)
 	), moved AS (
 		UPDATE payment_attempts a
 		SET state = $8, intent_id = coalesce(nullif(i.intent_id, ''), a.intent_id), client_secret = i.client_secret, reason = i.reason, updated_at = $11
 		FROM input i WHERE a.attempt_id = i.attempt_id AND a.state = ANY ($9::text[])
-		RETURNING a.attempt_id, a.order_id, i.reason, i.subject, i.msg_id, i.payload
+		RETURNING a.attempt_id, a.order_id, i.reason, i.subject, i.msg_id, i.payload, i.heard, i.type
 	), told AS (
 		INSERT INTO outbox (stream, subject, msg_id, payload) SELECT $10, subject, msg_id, payload FROM moved
+	), recorded AS (
+		INSERT INTO webhook_events (event_id, type, received_at)
+		SELECT DISTINCT ON (heard) heard, type, $11::timestamptz FROM moved WHERE heard <> '' ORDER BY heard ON CONFLICT (event_id) DO NOTHING
 	)
 	UPDATE orders o SET status = $12, reason = m.reason, updated_at = $11
 	FROM moved m WHERE o.order_id = m.order_id AND o.status = ANY ($13::text[])`

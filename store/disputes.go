@@ -30,15 +30,15 @@ func readDisputes(ctx context.Context, q querier, where string, args ...any) ([]
 func (s *Store) MarkDispute(ctx context.Context, d sale.Dispute, heard sale.Webhook) error {
 	return s.transact(ctx, func(tx pgx.Tx) error {
 		now := s.now()
-		if err := recordWebhook(ctx, tx, heard, now); err != nil {
-			return err
-		}
 		var order uuid.UUID
 		if err := tx.QueryRow(ctx, `SELECT order_id FROM payment_attempts WHERE attempt_id = $1`, d.AttemptID).Scan(&order); err != nil {
 			return err
 		}
 		o, err := lockOrder(ctx, tx, order)
 		if err != nil {
+			return err
+		}
+		if err := recordWebhook(ctx, tx, heard, now); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `

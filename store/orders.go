@@ -207,15 +207,12 @@ func queueOrders(b *pgx.Batch, told []events.Order) {
 
 // VoidOrder takes back a confirmed order whose money can't be had: the attempt is canceled, the seats go back
 // on sale, and ORDERS and PAYMENTS are told. Of o, the ids of the order, its attempt and its intent count. false:
-// the order had moved on, or its money was taken after all.
+// the order had moved on, or its money was taken after all; then the event is not recorded as heard either.
 func (s *Store) VoidOrder(ctx context.Context, o events.Order, reason string, heard sale.Webhook) (bool, error) {
 	voided := false
 	err := s.transact(ctx, func(tx pgx.Tx) error {
 		voided = false
 		now := s.now()
-		if err := recordWebhook(ctx, tx, heard, now); err != nil {
-			return err
-		}
 		// First the row's lock: a capture that is being recorded holds it, and is seen by the next statement.
 		row, err := lockOrder(ctx, tx, o.OrderID)
 		if err != nil || row.OrderID != o.OrderID {
@@ -230,6 +227,7 @@ func (s *Store) VoidOrder(ctx context.Context, o events.Order, reason string, he
 		}
 		voided = true
 		b := &pgx.Batch{}
+		queueWebhooks(b, []sale.Webhook{heard}, now)
 		tag, err = tx.Exec(ctx, `UPDATE payment_attempts SET state = 'canceled', reason = $2, updated_at = $3
 			WHERE attempt_id = $1 AND state = 'authorized'`, o.AttemptID, reason, now)
 		if err != nil {

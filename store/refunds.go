@@ -119,12 +119,12 @@ func queueRefund(b *pgx.Batch, o lockedOrder, r sale.Refund, outcome events.Paym
 func (s *Store) MarkRefundPending(ctx context.Context, refund uuid.UUID, stripeID string, heard sale.Webhook) error {
 	return s.transact(ctx, func(tx pgx.Tx) error {
 		now := s.now()
-		if err := recordWebhook(ctx, tx, heard, now); err != nil {
+		tag, err := tx.Exec(ctx, `UPDATE refunds SET state = 'pending', stripe_id = $2, updated_at = $3 WHERE refund_id = $1 AND state = 'requested'`,
+			refund, stripeID, now)
+		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE refunds SET state = 'pending', stripe_id = $2, updated_at = $3 WHERE refund_id = $1 AND state = 'requested'`,
-			refund, stripeID, now)
-		return err
+		return recordWebhook(ctx, tx, heard, now)
 	})
 }
 
@@ -161,17 +161,14 @@ func (s *Store) MarkRefundFailed(ctx context.Context, refund uuid.UUID, stripeID
 		WHERE refund_id = $1 AND state IN ('requested', 'pending')`, stripeID, failure)
 }
 
-// endRefund moves a refund by a guarded update, whose parameters are its id, Stripe's, the time and more, and does
-// the rest where it moved.
+// endRefund moves a refund by a guarded update, whose parameters are its id, Stripe's, the time and more, and where it
+// moved records the webhook and does the rest.
 func (s *Store) endRefund(ctx context.Context, id uuid.UUID, heard sale.Webhook, rest func(*pgx.Batch, lockedOrder, sale.Refund, time.Time),
 	update, stripeID string, more ...any) (bool, error) {
 	moved := false
 	err := s.transact(ctx, func(tx pgx.Tx) error {
 		moved = false
 		now := s.now()
-		if err := recordWebhook(ctx, tx, heard, now); err != nil {
-			return err
-		}
 		all, err := readRefunds(ctx, tx, `WHERE r.refund_id = $1`, id)
 		if err != nil || len(all) == 0 {
 			return err
@@ -187,6 +184,7 @@ func (s *Store) endRefund(ctx context.Context, id uuid.UUID, heard sale.Webhook,
 		}
 		moved = true
 		b := &pgx.Batch{}
+		queueWebhooks(b, []sale.Webhook{heard}, now)
 		rest(b, o, all[0], now)
 		return tx.SendBatch(ctx, b).Close()
 	})

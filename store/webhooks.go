@@ -30,7 +30,7 @@ func (s *Store) HeardWebhooks(ctx context.Context, ids []string) ([]bool, error)
 	return heard, nil
 }
 
-// MarkHeard records webhook events that had no effect of their own. Those that are recorded stay as they are.
+// MarkHeard records webhook events that were dealt with. Those that are recorded stay as they are.
 func (s *Store) MarkHeard(ctx context.Context, all []sale.Webhook) error {
 	return s.atomically(ctx, func(b *pgx.Batch) { queueWebhooks(b, all, s.now()) })
 }
@@ -47,7 +47,7 @@ const insertWebhooks = `INSERT INTO webhook_events (event_id, type, received_at)
 	SELECT DISTINCT ON (event_id) event_id, type, $3 FROM unnest($1::text[], $2::text[]) AS w(event_id, type) ORDER BY event_id
 	ON CONFLICT (event_id) DO NOTHING`
 
-// queueWebhooks records the events that a batch of changes came of; the zero ones are none.
+// queueWebhooks records events; the zero ones are none.
 func queueWebhooks(b *pgx.Batch, all []sale.Webhook, now time.Time) {
 	var ids, types []string
 	for _, w := range all {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"onsale/events"
 	"onsale/internal/sale"
 )
 
@@ -28,6 +29,41 @@ func TestWebhooksAreHeardOnce(t *testing.T) {
 	}
 	if n := one[int](r, `SELECT count(*) FROM webhook_events`); n != 2 {
 		t.Errorf("%d rows", n)
+	}
+}
+
+// An event that moved nothing is not recorded with that: who was told by it may have more to do, and says so at the end.
+func TestWebhookThatMovedNothingIsNotHeard(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 2)
+	p := r.bought(0)
+	refund := r.refund(p.OrderID)
+	if _, err := r.store.MarkRefunded(t.Context(), refund.ID, "re_1", sale.Webhook{}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.attempt(p.AttemptID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	because := sale.Webhook{ID: "evt_1", Type: "x"}
+	x := []sale.Settlement{{Attempt: a, IntentID: p.IntentID, Because: because}}
+	for name, move := range map[string]func() (bool, error){
+		"MarkAuthorized": func() (bool, error) { return false, r.store.MarkAuthorized(t.Context(), x) },
+		"MarkDeclined":   func() (bool, error) { return false, r.store.MarkDeclined(t.Context(), x) },
+		"MarkCanceled":   func() (bool, error) { return false, r.store.MarkCanceled(t.Context(), x) },
+		"VoidOrder": func() (bool, error) {
+			return r.store.VoidOrder(t.Context(), events.Order{OrderID: p.OrderID, AttemptID: a.ID}, "x", because)
+		},
+		"MarkRefundPending": func() (bool, error) { return false, r.store.MarkRefundPending(t.Context(), refund.ID, "re_1", because) },
+		"MarkRefunded":      func() (bool, error) { return r.store.MarkRefunded(t.Context(), refund.ID, "re_1", because) },
+		"MarkRefundFailed":  func() (bool, error) { return r.store.MarkRefundFailed(t.Context(), refund.ID, "re_1", "x", because) },
+	} {
+		if moved, err := move(); moved || err != nil {
+			t.Errorf("%s: moved %v (%v)", name, moved, err)
+		}
+		if n := one[int](r, `SELECT count(*) FROM webhook_events`); n != 0 {
+			t.Fatalf("%s recorded an event that moved nothing", name)
+		}
 	}
 }
 

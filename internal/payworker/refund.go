@@ -38,8 +38,7 @@ func (w *worker) refund(ctx context.Context, m events.Message) error {
 	case err != nil:
 		return err // what became of it is not known: the same key finds the same refund
 	}
-	_, err = w.settleRefund(ctx, r, back, sale.Webhook{})
-	return err
+	return w.settleRefund(ctx, r, back, sale.Webhook{})
 }
 
 // lookUpRefund settles a refund by what Stripe has for its intent; where that is nothing, it has failed.
@@ -49,8 +48,7 @@ func (w *worker) lookUpRefund(ctx context.Context, r sale.Refund, failure string
 		return err
 	}
 	if back, found := choose(r, all); found {
-		_, err = w.settleRefund(ctx, r, back, sale.Webhook{})
-		return err
+		return w.settleRefund(ctx, r, back, sale.Webhook{})
 	}
 	return w.refundFailed(ctx, r, "", failure, sale.Webhook{})
 }
@@ -69,10 +67,10 @@ func choose(r sale.Refund, all []sale.Repayment) (sale.Repayment, bool) {
 	return whole, whole.ID != ""
 }
 
-// settleRefund records how a refund stands at Stripe, and says whether the webhook was recorded with it.
-func (w *worker) settleRefund(ctx context.Context, r sale.Refund, back sale.Repayment, because sale.Webhook) (bool, error) {
+// settleRefund records how a refund stands at Stripe, together with the webhook that told of it.
+func (w *worker) settleRefund(ctx context.Context, r sale.Refund, back sale.Repayment, because sale.Webhook) error {
 	if back.State != sale.RefundFailed && (back.Amount != r.Amount || back.Currency != r.Currency) {
-		return false, sale.Errorf(sale.Unprocessable, "refund_differs", "refund %s gave back %d %s, and %d %s were to be", r.ID, back.Amount, back.Currency, r.Amount, r.Currency)
+		return sale.Errorf(sale.Unprocessable, "refund_differs", "refund %s gave back %d %s, and %d %s were to be", r.ID, back.Amount, back.Currency, r.Amount, r.Currency)
 	}
 	switch back.State {
 	case sale.RefundSucceeded:
@@ -80,11 +78,11 @@ func (w *worker) settleRefund(ctx context.Context, r sale.Refund, back sale.Repa
 		if err == nil && done {
 			w.Log.Info("order refunded", "order_id", r.OrderID, "attempt_id", r.AttemptID, "refund_id", r.ID)
 		}
-		return true, err
+		return err
 	case sale.RefundFailed:
-		return true, w.refundFailed(ctx, r, back.ID, cmp.Or(back.Failure, "unknown"), because)
+		return w.refundFailed(ctx, r, back.ID, cmp.Or(back.Failure, "unknown"), because)
 	}
-	return true, w.Returns.MarkRefundPending(ctx, r.ID, back.ID, because)
+	return w.Returns.MarkRefundPending(ctx, r.ID, back.ID, because)
 }
 
 func (w *worker) refundFailed(ctx context.Context, r sale.Refund, stripeID, failure string, because sale.Webhook) error {
@@ -100,22 +98,22 @@ const madeAtStripe = "made at Stripe"
 
 // moneyReturned settles a refund that Stripe has news of. One that was made by hand at Stripe, of the whole order, is
 // recorded like any other.
-func (w *worker) moneyReturned(ctx context.Context, e events.StripeEvent) (bool, error) {
+func (w *worker) moneyReturned(ctx context.Context, e events.StripeEvent) error {
 	a, err := w.Attempts.AttemptOf(ctx, e.IntentID)
 	if err != nil || !taken(a.State) && a.State != sale.Authorized {
-		return false, err // another's, or an authorization that was given back
+		return err // another's, or an authorization that was given back
 	}
 	all, err := w.Payback.Refunds(ctx, e.IntentID)
 	if err != nil || len(all) == 0 {
-		return false, err
+		return err
 	}
 	if a.State == sale.Authorized {
-		return false, sale.Errorf(sale.Unavailable, "capture_pending", "the capture of attempt %s has not been recorded yet", a.ID)
+		return sale.Errorf(sale.Unavailable, "capture_pending", "the capture of attempt %s has not been recorded yet", a.ID)
 	}
 	because := sale.Webhook{ID: e.ID, Type: e.Type}
 	r, err := w.Refunds.LastRefund(ctx, a.ID)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if r.ID == uuid.Nil {
 		return w.adopt(ctx, a, all, because)
@@ -123,24 +121,24 @@ func (w *worker) moneyReturned(ctx context.Context, e events.StripeEvent) (bool,
 	back, found := choose(r, all)
 	switch {
 	case !found:
-		return false, nil
+		return nil
 	case r.State == sale.RefundSucceeded && back.State == sale.RefundFailed:
-		return false, sale.Errorf(sale.Unprocessable, "refund_returned", "the bank gave refund %s of order %s back; its order stays refunded", r.ID, r.OrderID)
+		return sale.Errorf(sale.Unprocessable, "refund_returned", "the bank gave refund %s of order %s back; its order stays refunded", r.ID, r.OrderID)
 	case r.State == sale.RefundSucceeded, r.State == back.State:
-		return false, nil
+		return nil
 	}
 	return w.settleRefund(ctx, r, back, because)
 }
 
 // adopt records a refund that was made by hand. A part of the money is nothing that an order can stand for.
-func (w *worker) adopt(ctx context.Context, a sale.Attempt, all []sale.Repayment, because sale.Webhook) (bool, error) {
+func (w *worker) adopt(ctx context.Context, a sale.Attempt, all []sale.Repayment, because sale.Webhook) error {
 	back, found := choose(sale.Refund{Amount: a.Amount, Currency: a.Currency, StripeID: "none"}, all)
 	if !found {
-		return false, sale.Errorf(sale.Unprocessable, "partial_refund", "a part of order %s was refunded at Stripe; its order stays confirmed", a.OrderID)
+		return sale.Errorf(sale.Unprocessable, "partial_refund", "a part of order %s was refunded at Stripe; its order stays confirmed", a.OrderID)
 	}
 	r, err := w.Refunds.RequestRefund(ctx, a.OrderID, madeAtStripe, false)
 	if err != nil {
-		return false, err
+		return err
 	}
 	return w.settleRefund(ctx, r, back, because)
 }

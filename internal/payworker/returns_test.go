@@ -317,6 +317,28 @@ func TestEventIsDealtWithOnce(t *testing.T) {
 	r.stands(o.OrderID, sale.Refunded, sale.PaidBack, sale.IntentSucceeded)
 }
 
+// What an event asks for may take more than one transaction: it is heard after the last.
+func TestEventIsHeardAfterAllOfItsEffect(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa")
+	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+		t.Fatal(err)
+	}
+	a := r.attempt(c.OrderID)
+	o := events.Order{AttemptID: a.ID, IntentID: a.IntentID}
+	r.play("expire/"+a.IntentID, "")
+	r.sql(`ALTER TABLE payment_attempts ADD CONSTRAINT poison CHECK (state <> 'canceled')`)
+	if err := r.hearAs("evt_1", events.WebhookCanceled, o, ""); err == nil {
+		t.Fatal("there is no order to void, and the attempt can't be canceled; yet it is done")
+	}
+	r.sql(`ALTER TABLE payment_attempts DROP CONSTRAINT poison`)
+	if err := r.hearAs("evt_1", events.WebhookCanceled, o, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(c.OrderID, sale.PaymentFailed, sale.Canceled, sale.IntentCanceled)
+}
+
 // The bank lets an authorization go: an order that was confirmed is voided, one that was not has failed.
 func TestAuthorizationThatExpires(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 
 // webhook settles what happened at Stripe without us. The event only names what changed; Stripe is asked for the
 // truth, so old and reordered events are harmless. Each event is dealt with once: it is recorded in the transaction
-// of what it changed, or alone where it changed nothing.
+// of what it moved, and alone once all that it asked for is done.
 func (w *worker) webhook(ctx context.Context, m events.Message) error {
 	e, err := events.Decode[events.StripeEvent](m.Data)
 	if err != nil {
@@ -21,16 +21,15 @@ func (w *worker) webhook(ctx context.Context, m events.Message) error {
 	if err != nil || heard {
 		return err
 	}
-	recorded, err := w.apply(ctx, e, m.Delivered)
-	if err != nil || recorded {
+	if err := w.apply(ctx, e, m.Delivered); err != nil {
 		return err
 	}
 	_, err = w.hear.Do(ctx, sale.Webhook{ID: e.ID, Type: e.Type})
 	return err
 }
 
-// apply does what an event asks for, and says whether the event was recorded with it.
-func (w *worker) apply(ctx context.Context, e events.StripeEvent, try int) (bool, error) {
+// apply does what an event asks for.
+func (w *worker) apply(ctx context.Context, e events.StripeEvent, try int) error {
 	switch e.Type {
 	case events.WebhookAuthorized, events.WebhookDeclined, events.WebhookCanceled:
 		return w.intentChanged(ctx, e, try)
@@ -39,52 +38,52 @@ func (w *worker) apply(ctx context.Context, e events.StripeEvent, try int) (bool
 	case events.WebhookDisputeOpened, events.WebhookDisputeUpdated, events.WebhookDisputeClosed:
 		return w.disputed(ctx, e)
 	}
-	return false, nil
+	return nil
 }
 
 // intentChanged settles an attempt whose buyer has acted, whose answer got lost, or whose authorization has ended. What is
 // told of an attempt that is Started is hardly ever heard before its answer; where that never comes, it decides.
-func (w *worker) intentChanged(ctx context.Context, e events.StripeEvent, try int) (bool, error) {
+func (w *worker) intentChanged(ctx context.Context, e events.StripeEvent, try int) error {
 	id, err := uuid.Parse(e.AttemptID)
 	if err != nil {
-		return false, nil // about something that isn't a payment attempt of ours
+		return nil // about something that isn't a payment attempt of ours
 	}
 	a, err := w.attempts.Do(ctx, id)
 	if err != nil {
-		return false, err
+		return err
 	}
 	because := sale.Webhook{ID: e.ID, Type: e.Type}
 	switch {
 	case a.ID != id: // of another system on the same account
-		return false, nil
+		return nil
 	case a.State == sale.Started || a.State == sale.ActionRequired:
 		i, err := w.Gateway.Retrieve(ctx, e.IntentID)
 		if err != nil || i.Status == sale.IntentRequiresAction {
-			return false, err
+			return err
 		}
-		return true, w.settle(ctx, a, i, try, because)
+		return w.settle(ctx, a, i, try, because)
 	case a.State == sale.Authorized && e.Type == events.WebhookCanceled:
 		return w.authorizationEnded(ctx, a, e, because)
 	case (a.State == sale.Declined || a.State == sale.Canceled) && e.Type == events.WebhookAuthorized:
 		// Given up here, and authorized there after all: the money must not stay reserved.
-		return false, w.giveBack(ctx, a, e.IntentID, try)
+		return w.giveBack(ctx, a, e.IntentID, try)
 	}
-	return false, nil
+	return nil
 }
 
 // authorizationEnded is for money that was reserved and never taken: Stripe lets it go after some days. An order that
 // had its seats by then loses them; one that had none has failed.
-func (w *worker) authorizationEnded(ctx context.Context, a sale.Attempt, e events.StripeEvent, because sale.Webhook) (bool, error) {
+func (w *worker) authorizationEnded(ctx context.Context, a sale.Attempt, e events.StripeEvent, because sale.Webhook) error {
 	i, err := w.Gateway.Retrieve(ctx, e.IntentID)
 	if err != nil || i.Status != sale.IntentCanceled {
-		return false, err
+		return err
 	}
 	o := events.Order{OrderID: a.OrderID, AttemptID: a.ID, IntentID: i.ID}
 	if voided, err := w.void(ctx, o, "authorization_canceled", because); err != nil || voided {
-		return voided, err
+		return err
 	}
 	_, err = w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, Reason: i.Reason, Because: because})
-	return true, err
+	return err
 }
 
 // taken are the states of an attempt whose money was taken, whatever became of it since.
@@ -93,25 +92,25 @@ func taken(s sale.AttemptState) bool {
 }
 
 // disputed records how a dispute stands at Stripe. It is found by the intent that it is about.
-func (w *worker) disputed(ctx context.Context, e events.StripeEvent) (bool, error) {
+func (w *worker) disputed(ctx context.Context, e events.StripeEvent) error {
 	a, err := w.Attempts.AttemptOf(ctx, e.IntentID)
 	if err != nil || a.ID == uuid.Nil {
-		return false, err
+		return err
 	}
 	if a.State == sale.Authorized {
-		return false, sale.Errorf(sale.Unavailable, "capture_pending", "the capture of attempt %s has not been recorded yet", a.ID)
+		return sale.Errorf(sale.Unavailable, "capture_pending", "the capture of attempt %s has not been recorded yet", a.ID)
 	}
 	d, err := w.Payback.Dispute(ctx, e.ObjectID)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !d.State.Known() {
-		return false, sale.Errorf(sale.Unprocessable, "unknown_dispute_state", "dispute %s is %q", d.ID, d.State)
+		return sale.Errorf(sale.Unprocessable, "unknown_dispute_state", "dispute %s is %q", d.ID, d.State)
 	}
 	d.AttemptID = a.ID
 	if err := w.Returns.MarkDispute(ctx, d, sale.Webhook{ID: e.ID, Type: e.Type}); err != nil {
-		return false, err
+		return err
 	}
 	w.Log.Warn("dispute", "order_id", a.OrderID, "attempt_id", a.ID, "dispute_id", d.ID, "state", string(d.State), "reason", d.Reason)
-	return true, nil
+	return nil
 }
