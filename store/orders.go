@@ -72,6 +72,11 @@ type lockedOrder struct {
 	Reason   string
 }
 
+// ended says that the order will get no seats.
+func (o lockedOrder) ended() bool {
+	return o.Status == sale.Rejected || o.Status == sale.Voided || o.Status == sale.PaymentFailed
+}
+
 // read locks the orders' rows in sorted order, so that two committers with the same orders can't deadlock, and
 // where it is to look reads which of the wanted seats are sold.
 func (c *commit) read(ctx context.Context, tx pgx.Tx, look bool) error {

@@ -129,24 +129,109 @@ func (s *Store) MarkRefundPending(ctx context.Context, refund uuid.UUID, stripeI
 }
 
 // MarkRefunded records that an order was paid back: its refund has succeeded, its attempt and itself are refunded,
-// its seats are on sale again unless they are kept, and PAYMENTS and ORDERS are told. false: it was recorded before,
+// its seats are on sale again unless they are kept, and PAYMENTS and ORDERS are told. An order that was never confirmed,
+// whose refund was made by hand, stays what it is. false: it was recorded before,
 // or another refund of the order is under way. One that was given up as failed may turn out to have succeeded.
 func (s *Store) MarkRefunded(ctx context.Context, refund uuid.UUID, stripeID string, heard sale.Webhook) (bool, error) {
-	return s.endRefund(ctx, refund, heard, func(b *pgx.Batch, o lockedOrder, r sale.Refund, now time.Time) {
-		b.Queue(`UPDATE payment_attempts SET state = 'refunded', reason = '', updated_at = $2
-			WHERE attempt_id = $1 AND state IN ('captured', 'disputed', 'charged_back')`, r.AttemptID, now)
-		b.Queue(`UPDATE orders SET status = 'refunded', reason = '', refunded_by = $2, refund_state = 'succeeded', updated_at = $3
-			WHERE order_id = $1 AND status = 'confirmed'`, o.OrderID, r.ID, now)
-		if !r.KeepSeats {
-			b.Queue(freeSeats, o.OrderID)
-		}
-		queueRefund(b, o, r, events.PaymentRefunded, "", now)
-		told := o.told(events.OrderRefunded, r.AttemptID, r.IntentID, "", now)
-		told.KeepSeats = r.KeepSeats
-		queueOrders(b, []events.Order{told})
-	}, `UPDATE refunds r SET state = 'succeeded', stripe_id = $2, failure = '', updated_at = $3
+	return s.endRefund(ctx, refund, heard, queueRefunded, `UPDATE refunds r SET state = 'succeeded', stripe_id = $2, failure = '', updated_at = $3
 		WHERE refund_id = $1 AND state <> 'succeeded'
 		AND NOT EXISTS (SELECT 1 FROM refunds other WHERE other.order_id = r.order_id AND other.refund_id <> r.refund_id AND other.state <> 'failed')`, stripeID)
+}
+
+// queueRefunded is what the success of a refund changes beside itself. An order that had no seats stays what it is.
+func queueRefunded(b *pgx.Batch, o lockedOrder, r sale.Refund, now time.Time) {
+	b.Queue(`UPDATE payment_attempts SET state = 'refunded', reason = '', updated_at = $2
+		WHERE attempt_id = $1 AND (state IN ('captured', 'disputed', 'charged_back') OR state = 'authorized' AND $3)`, r.AttemptID, now, o.ended())
+	queueRefund(b, o, r, events.PaymentRefunded, "", now)
+	if o.Status != sale.Confirmed {
+		return
+	}
+	b.Queue(`UPDATE orders SET status = 'refunded', reason = '', refunded_by = $2, refund_state = 'succeeded', updated_at = $3
+		WHERE order_id = $1 AND status = 'confirmed'`, o.OrderID, r.ID, now)
+	if !r.KeepSeats {
+		b.Queue(freeSeats, o.OrderID)
+	}
+	told := o.told(events.OrderRefunded, r.AttemptID, r.IntentID, "", now)
+	told.KeepSeats = r.KeepSeats
+	queueOrders(b, []events.Order{told})
+}
+
+// AdoptRefund records a refund that was made at Stripe by hand, of the whole of an attempt, as it stands there: pending
+// or succeeded. Whatever became of the order, the money has gone back, so an attempt that was captured, disputed or
+// charged back is refunded with it, and so is one whose order got no seats and whose money was taken all the same; the
+// order is refunded where it was confirmed, and its seats are on sale again. false: the attempt was refunded before.
+// A capture or another refund that is still under way is sale.Unavailable; an attempt without money, or an order that
+// was refunded by another, is sale.Unprocessable.
+func (s *Store) AdoptRefund(ctx context.Context, attempt uuid.UUID, made sale.Repayment, reason string, heard sale.Webhook) (bool, error) {
+	adopted := false
+	err := s.transact(ctx, func(tx pgx.Tx) error {
+		adopted = false
+		o, a, err := lockAttempt(ctx, tx, attempt)
+		if err != nil || a.State == sale.PaidBack {
+			return err
+		}
+		earlier, err := readRefunds(ctx, tx, `WHERE r.order_id = $1 ORDER BY r.n`, o.OrderID)
+		if err != nil {
+			return err
+		}
+		if err := adoptable(o, a, earlier); err != nil {
+			return err
+		}
+		adopted = true
+		n, now := len(earlier)+1, s.now().UTC()
+		r := sale.Refund{ID: sale.RefundID(o.OrderID, n), OrderID: o.OrderID, AttemptID: a.ID, IntentID: a.IntentID, State: made.State}
+		b := &pgx.Batch{}
+		b.Queue(`INSERT INTO refunds (refund_id, order_id, attempt_id, n, state, stripe_id, amount, currency, reason, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`, r.ID, r.OrderID, r.AttemptID, n, r.State, made.ID, made.Amount, made.Currency, reason, now)
+		if r.State == sale.RefundSucceeded {
+			queueRefunded(b, o, r, now)
+		}
+		queueWebhooks(b, []sale.Webhook{heard}, now)
+		return tx.SendBatch(ctx, b).Close()
+	})
+	return adopted, err
+}
+
+// adoptable says whether a refund that was made by hand can stand for an attempt beside the earlier ones.
+func adoptable(o lockedOrder, a sale.Attempt, earlier []sale.Refund) error {
+	switch a.State {
+	case sale.Captured, sale.Disputed, sale.ChargedBack:
+	case sale.Authorized:
+		if !o.ended() {
+			return sale.Errorf(sale.Unavailable, "capture_pending", "the capture of attempt %s has not been recorded yet", a.ID)
+		}
+	default:
+		return sale.Errorf(sale.Unprocessable, "refund_without_payment", "attempt %s of order %s is %s: there was nothing to give back", a.ID, o.OrderID, a.State)
+	}
+	for _, r := range earlier {
+		switch r.State {
+		case sale.RefundRequested, sale.RefundPending:
+			return sale.Errorf(sale.Unavailable, "refund_under_way", "refund %s of order %s is %s", r.ID, o.OrderID, r.State)
+		case sale.RefundSucceeded:
+			return sale.Errorf(sale.Unprocessable, "refunded_twice", "order %s was refunded by %s before", o.OrderID, r.ID)
+		}
+	}
+	return nil
+}
+
+// lockAttempt locks the order of an attempt, and reads both.
+func lockAttempt(ctx context.Context, tx pgx.Tx, attempt uuid.UUID) (o lockedOrder, a sale.Attempt, err error) {
+	var order uuid.UUID
+	if err := tx.QueryRow(ctx, `SELECT order_id FROM payment_attempts WHERE attempt_id = $1`, attempt).Scan(&order); err != nil {
+		return o, a, err
+	}
+	if o, err = lockOrder(ctx, tx, order); err != nil {
+		return o, a, err
+	}
+	rows, err := tx.Query(ctx, attemptColumns+`WHERE a.attempt_id = $1`, attempt)
+	if err != nil {
+		return o, a, err
+	}
+	all, err := collectAttempts(rows)
+	if err != nil {
+		return o, a, err
+	}
+	return o, all[0], nil
 }
 
 // MarkRefundFailed records that a refund was refused, or can't be known to have been begun, and tells PAYMENTS. The

@@ -206,6 +206,86 @@ func TestManyRefundsOfOneOrderAreOne(t *testing.T) {
 	r.stands(p, sale.Refunded, sale.PaidBack, sale.RefundSucceeded, "payment.show.refund_requested", "payment.show.refunded", "order.show.refunded")
 }
 
+// A refund by hand stands for whatever the money was taken for; the order is refunded only where it had its seats.
+func TestAdoptRefund(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	for _, c := range []struct {
+		attempt sale.AttemptState
+		order   sale.OrderStatus
+		after   sale.OrderStatus
+		code    string
+	}{
+		{sale.Captured, sale.Confirmed, sale.Refunded, ""}, {sale.Disputed, sale.Confirmed, sale.Refunded, ""}, {sale.ChargedBack, sale.Confirmed, sale.Refunded, ""},
+		{sale.Captured, sale.Rejected, sale.Rejected, ""}, {sale.Captured, sale.Voided, sale.Voided, ""}, {sale.Authorized, sale.Rejected, sale.Rejected, ""},
+		{sale.Authorized, sale.Confirmed, "", "capture_pending"}, {sale.Authorized, sale.Processing, "", "capture_pending"},
+		{sale.Canceled, sale.Rejected, "", "refund_without_payment"}, {sale.Declined, sale.PaymentFailed, "", "refund_without_payment"},
+		{sale.Started, sale.Processing, "", "refund_without_payment"},
+	} {
+		p := r.bought(0)
+		r.put(sale.Attempt{ID: p.AttemptID, OrderID: p.OrderID}, c.attempt, c.order)
+		if c.order != sale.Confirmed {
+			r.exec(`DELETE FROM sold_seats`)
+		}
+		made := sale.Repayment{ID: "re_" + p.OrderID.String(), State: sale.RefundSucceeded, Amount: p.Amount, Currency: p.Currency}
+		adopted, err := r.store.AdoptRefund(t.Context(), p.AttemptID, made, "by hand", sale.Webhook{ID: "evt_" + made.ID, Type: "x"})
+		t.Logf("%s of a %s order: %v (%v)", c.attempt, c.order, adopted, err)
+		if c.code != "" {
+			if adopted || sale.CodeOf(err) != c.code {
+				t.Errorf("want %s", c.code)
+			}
+			r.stands(p, c.order, c.attempt, "")
+			r.exec(`DELETE FROM sold_seats`)
+			continue
+		}
+		told := []string{"payment.show.refunded"}
+		if c.after == sale.Refunded {
+			told = append(told, "order.show.refunded")
+		}
+		if !adopted || err != nil {
+			t.Error("want it adopted")
+		}
+		r.stands(p, c.after, sale.PaidBack, sale.RefundSucceeded, told...)
+		if again, err := r.store.AdoptRefund(t.Context(), p.AttemptID, made, "by hand", sale.Webhook{}); again || err != nil {
+			t.Errorf("adopted again: %v (%v)", again, err)
+		}
+		r.stands(p, c.after, sale.PaidBack, sale.RefundSucceeded)
+	}
+	if n := one[int](r, `SELECT (SELECT count(*) FROM refunds) * 1000 + (SELECT count(*) FROM webhook_events) * 10 + (SELECT count(*) FROM sold_seats)`); n != 6060 {
+		t.Errorf("%d: want 6 refunds, 6 events and no seat sold", n)
+	}
+}
+
+// Many hear of one refund by hand while the operator asks for one: it is one refund, and whose it is, is decided.
+func TestAdoptedWhileRequested(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	p := r.bought(0)
+	made := sale.Repayment{ID: "re_1", State: sale.RefundPending, Amount: p.Amount, Currency: p.Currency}
+	var all sync.WaitGroup
+	var adopted atomic.Int64
+	for range 15 {
+		all.Go(func() {
+			ok, err := r.store.AdoptRefund(t.Context(), p.AttemptID, made, "by hand", sale.Webhook{})
+			if err != nil && sale.CodeOf(err) != "refund_under_way" {
+				t.Error(err)
+			}
+			if ok {
+				adopted.Add(1)
+			}
+		})
+		all.Go(func() {
+			if _, err := r.store.RequestRefund(t.Context(), p.OrderID, "x", false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := one[int](r, `SELECT count(*) FROM refunds`); n != 1 || adopted.Load() > 1 {
+		t.Errorf("%d refunds, %d adopted", n, adopted.Load())
+	}
+}
+
 func TestDisputesMoveTheAttempt(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)

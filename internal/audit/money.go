@@ -21,7 +21,7 @@ func (c *checker) returned(intent string) int64 {
 }
 
 // attemptFitsOrder compares an attempt with its order: money was taken for confirmed orders, given back for refunded
-// ones, and let go for all others.
+// ones, and let go for all others, or given back where it was taken all the same.
 func (c *checker) attemptFitsOrder(a sale.Attempt, o sale.BookedOrder) {
 	wanted, code := sale.Confirmed, "captured_without_order"
 	switch a.State {
@@ -31,6 +31,9 @@ func (c *checker) attemptFitsOrder(a sale.Attempt, o sale.BookedOrder) {
 		c.r.ChargedBack++
 	case sale.PaidBack:
 		c.r.Refunded++
+		if o.Status == sale.Rejected || o.Status == sale.Voided || o.Status == sale.PaymentFailed {
+			return
+		}
 		wanted, code = sale.Refunded, "refunded_otherwise"
 	case sale.Captured:
 	case sale.Authorized:
@@ -72,7 +75,7 @@ func (c *checker) moneyBalances() {
 			c.find(2, "refund_missing", r.ID.String(), "order %s is refunded, but Stripe's refund %q is %q", r.OrderID, r.StripeID, at.State)
 		case r.State == sale.RefundRequested && c.now.Sub(r.CreatedAt) > outboxLimit:
 			c.find(3, "refund_not_begun", r.ID.String(), "the refund of order %s was asked for a while ago, and Stripe has not answered", r.OrderID)
-		case r.State == sale.RefundPending:
+		case r.State == sale.RefundPending && c.books.Orders[r.OrderID].Status == sale.Confirmed:
 			pending[r.Currency] += r.Amount
 		}
 	}

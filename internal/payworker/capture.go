@@ -90,7 +90,7 @@ func (w *worker) void(ctx context.Context, o events.Order, reason string, becaus
 // cancel gives an authorization back, and records it once it is certain.
 func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason string, try int, because sale.Webhook) error {
 	switch {
-	case a.State == sale.Canceled || a.State == sale.Declined:
+	case a.State == sale.Canceled || a.State == sale.Declined || a.State == sale.PaidBack:
 		return nil // decided before: Stripe is not called again
 	case taken(a.State):
 		return sale.Errorf(sale.Unprocessable, "captured_without_order", "attempt %s was captured, but its order was not confirmed", a.ID)

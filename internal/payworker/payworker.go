@@ -48,7 +48,7 @@ type Refunds interface {
 	Refund(ctx context.Context, id uuid.UUID) (sale.Refund, error)
 	ClaimStaleRefunds(ctx context.Context, since time.Time, again time.Duration, limit int) ([]sale.Refund, error)
 	LastRefund(ctx context.Context, attempt uuid.UUID) (sale.Refund, error)
-	RequestRefund(ctx context.Context, order uuid.UUID, reason string, keepSeats bool) (sale.Refund, error)
+	AdoptRefund(ctx context.Context, attempt uuid.UUID, made sale.Repayment, reason string, heard sale.Webhook) (bool, error)
 }
 
 // Returns records what became of money after it was taken.

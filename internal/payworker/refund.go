@@ -3,6 +3,7 @@ package payworker
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -26,6 +27,11 @@ func (w *worker) refund(ctx context.Context, m events.Message) error {
 	if r.State != sale.RefundRequested {
 		return nil // decided, or with the bank: Stripe is not called again
 	}
+	return w.payBack(ctx, r)
+}
+
+// payBack asks Stripe for a refund, or looks for it once asking is of no more use.
+func (w *worker) payBack(ctx context.Context, r sale.Refund) error {
 	if age := w.Now().Sub(r.CreatedAt); age > keyLife || age > askTime && w.asks.of(r.ID) >= maxAsks {
 		return w.lookUpRefund(ctx, r, "refund_unavailable")
 	}
@@ -53,18 +59,29 @@ func (w *worker) lookUpRefund(ctx context.Context, r sale.Refund, failure string
 	return w.refundFailed(ctx, r, "", failure, sale.Webhook{})
 }
 
-// choose picks the refund at Stripe that speaks for r: its own, or any other that gave the whole back.
+// choose picks the refund at Stripe that speaks for r: what gives the whole back, its own before one that was made by
+// hand, or else its own that failed.
 func choose(r sale.Refund, all []sale.Repayment) (sale.Repayment, bool) {
-	var whole sale.Repayment
+	var whole, failed sale.Repayment
 	for _, b := range all {
-		if b.RefundID == r.ID.String() || b.ID == r.StripeID {
+		switch gives := b.State != sale.RefundFailed; {
+		case gives && owns(r, b):
 			return b, true
-		}
-		if b.Amount == r.Amount && b.Currency == r.Currency && b.State != sale.RefundFailed {
+		case gives && b.Amount == r.Amount && b.Currency == r.Currency:
 			whole = b
+		case owns(r, b):
+			failed = b
 		}
 	}
-	return whole, whole.ID != ""
+	if whole.ID != "" {
+		return whole, true
+	}
+	return failed, failed.ID != ""
+}
+
+// owns says whether a refund at Stripe is the one that r stands for.
+func owns(r sale.Refund, back sale.Repayment) bool {
+	return r.ID != uuid.Nil && (back.RefundID == r.ID.String() || back.ID == r.StripeID)
 }
 
 // settleRefund records how a refund stands at Stripe, together with the webhook that told of it.
@@ -96,49 +113,51 @@ func (w *worker) refundFailed(ctx context.Context, r sale.Refund, stripeID, fail
 // madeAtStripe is the reason of a refund that nobody asked us for.
 const madeAtStripe = "made at Stripe"
 
-// moneyReturned settles a refund that Stripe has news of. One that was made by hand at Stripe, of the whole order, is
-// recorded like any other.
+// moneyReturned settles a refund that Stripe has news of. One that was made there by hand, of the whole, is recorded
+// like any other; of a part it is nothing that an order can stand for, and an operator's to look at.
 func (w *worker) moneyReturned(ctx context.Context, e events.StripeEvent) error {
 	a, err := w.Attempts.AttemptOf(ctx, e.IntentID)
 	if err != nil || !taken(a.State) && a.State != sale.Authorized {
 		return err // another's, or an authorization that was given back
 	}
+	if a.State == sale.Authorized {
+		if i, err := w.Gateway.Retrieve(ctx, e.IntentID); err != nil || i.Status != sale.IntentSucceeded {
+			return err // it is being given back: nothing was taken
+		}
+	}
 	all, err := w.Payback.Refunds(ctx, e.IntentID)
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	if a.State == sale.Authorized {
-		return sale.Errorf(sale.Unavailable, "capture_pending", "the capture of attempt %s has not been recorded yet", a.ID)
-	}
-	because := sale.Webhook{ID: e.ID, Type: e.Type}
 	r, err := w.Refunds.LastRefund(ctx, a.ID)
 	if err != nil {
 		return err
 	}
-	if r.ID == uuid.Nil {
-		return w.adopt(ctx, a, all, because)
-	}
+	r.Amount, r.Currency = a.Amount, a.Currency // also where there is none
+	gives := slices.ContainsFunc(all, func(b sale.Repayment) bool { return b.State != sale.RefundFailed })
+	because := sale.Webhook{ID: e.ID, Type: e.Type}
 	back, found := choose(r, all)
 	switch {
-	case !found:
+	case a.State == sale.PaidBack && !gives:
+		return sale.Errorf(sale.Unprocessable, "refund_returned", "the bank gave the refund of order %s back; it stays refunded", a.OrderID)
+	case a.State == sale.PaidBack:
 		return nil
-	case r.State == sale.RefundSucceeded && back.State == sale.RefundFailed:
-		return sale.Errorf(sale.Unprocessable, "refund_returned", "the bank gave refund %s of order %s back; its order stays refunded", r.ID, r.OrderID)
-	case r.State == sale.RefundSucceeded, r.State == back.State:
-		return nil
+	case found && (owns(r, back) || r.State == sale.RefundRequested || r.State == sale.RefundPending):
+		err = w.settleRefund(ctx, r, back, because)
+	case found:
+		return w.adopt(ctx, a, back, because)
 	}
-	return w.settleRefund(ctx, r, back, because)
+	if err == nil && gives && (!found || back.State == sale.RefundFailed) {
+		err = sale.Errorf(sale.Unprocessable, "partial_refund", "a part of order %s was refunded at Stripe; it stays as it is", a.OrderID)
+	}
+	return err
 }
 
-// adopt records a refund that was made by hand. A part of the money is nothing that an order can stand for.
-func (w *worker) adopt(ctx context.Context, a sale.Attempt, all []sale.Repayment, because sale.Webhook) error {
-	back, found := choose(sale.Refund{Amount: a.Amount, Currency: a.Currency, StripeID: "none"}, all)
-	if !found {
-		return sale.Errorf(sale.Unprocessable, "partial_refund", "a part of order %s was refunded at Stripe; its order stays confirmed", a.OrderID)
+// adopt records a refund that was made by hand.
+func (w *worker) adopt(ctx context.Context, a sale.Attempt, back sale.Repayment, because sale.Webhook) error {
+	adopted, err := w.Refunds.AdoptRefund(ctx, a.ID, back, madeAtStripe, because)
+	if err == nil && adopted {
+		w.Log.Warn("refund made at Stripe", "order_id", a.OrderID, "attempt_id", a.ID, "state", string(back.State))
 	}
-	r, err := w.Refunds.RequestRefund(ctx, a.OrderID, madeAtStripe, false)
-	if err != nil {
-		return err
-	}
-	return w.settleRefund(ctx, r, back, because)
+	return err
 }

@@ -12,6 +12,8 @@ const (
 	sweepBatch   = 100
 	sweepLimit   = 30 * time.Second // of one round
 	lookAgain    = 30 * time.Second // at an attempt that could not be ended
+	refundQuiet  = 5 * time.Minute  // after the last that was recorded of it, a refund is left to its messages for so long
+	refundAgain  = 10 * time.Minute // and is looked at so often from then on
 	keepWebhooks = 30 * 24 * time.Hour
 	forgetBatch  = 1000
 )
@@ -27,17 +29,24 @@ func (w *worker) sweep(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		round, cancel := context.WithTimeout(ctx, sweepLimit)
-		if err := w.endStale(round); err != nil && ctx.Err() == nil {
-			w.Log.Warn("end stale payment attempts", "error", err)
+		for what, do := range map[string]func(context.Context) error{
+			"end stale payment attempts": w.endStale, "settle stale refunds": w.settleStale, "forget old webhooks": w.forget,
+		} {
+			round, cancel := context.WithTimeout(ctx, sweepLimit)
+			if err := do(round); err != nil && ctx.Err() == nil {
+				w.Log.Warn(what, "error", err)
+			}
+			cancel()
 		}
-		if n, err := w.Hearing.ForgetWebhooks(round, w.Now().Add(-keepWebhooks), forgetBatch); err != nil && ctx.Err() == nil {
-			w.Log.Warn("forget old webhooks", "error", err)
-		} else if n > 0 {
-			w.Log.Info("old webhooks forgotten", "count", n)
-		}
-		cancel()
 	}
+}
+
+func (w *worker) forget(ctx context.Context) error {
+	n, err := w.Hearing.ForgetWebhooks(ctx, w.Now().Add(-keepWebhooks), forgetBatch)
+	if n > 0 {
+		w.Log.Info("old webhooks forgotten", "count", n)
+	}
+	return err
 }
 
 // endStale ends attempts whose payment window has been over for w.Grace: the buyer has left the bank's page, or the
@@ -83,4 +92,38 @@ func (w *worker) endOne(ctx context.Context, a sale.Attempt) error {
 		return nil // the bank will say
 	}
 	return w.settle(ctx, a, i, 1, sale.Webhook{})
+}
+
+// settleStale goes after refunds that nothing was heard of for a while: the message that asked for one was given up, or
+// the webhook that told of its end got lost.
+func (w *worker) settleStale(ctx context.Context) error {
+	stale, err := w.Refunds.ClaimStaleRefunds(ctx, w.Now().Add(-refundQuiet), refundAgain, sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, r := range stale {
+		if err := w.settleOne(ctx, r); err != nil {
+			w.Log.Warn("settle a stale refund", "order_id", r.OrderID, "refund_id", r.ID, "error", err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// settleOne asks for a refund again, under its key, or how the bank has decided.
+func (w *worker) settleOne(ctx context.Context, r sale.Refund) error {
+	if r.State == sale.RefundRequested {
+		return w.payBack(ctx, r)
+	}
+	all, err := w.Payback.Refunds(ctx, r.IntentID)
+	if err != nil {
+		return err
+	}
+	back, found := choose(r, all)
+	if !found {
+		return sale.Errorf(sale.Unprocessable, "refund_not_found", "Stripe had refund %q, and has it no more", r.StripeID)
+	}
+	return w.settleRefund(ctx, r, back, sale.Webhook{})
 }
