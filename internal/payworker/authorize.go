@@ -34,10 +34,24 @@ func (w *worker) checkout(ctx context.Context, m events.Message) error {
 	if begun.Refused != nil {
 		return begun.Refused
 	}
-	if begun.Attempt.State != sale.Started {
-		return nil // decided by an earlier delivery: Stripe is not called again
+	a := begun.Attempt
+	switch {
+	case a.State == sale.Started:
+		return w.authorize(ctx, a, m.Delivered)
+	case m.Delivered > 1 && (a.State == sale.Canceled || a.State == sale.Declined):
+		return w.leftOver(ctx, a, m.Delivered)
 	}
-	return w.authorize(ctx, begun.Attempt, m.Delivered)
+	return nil // decided by an earlier delivery: Stripe is not called again
+}
+
+// leftOver gives back what Stripe has reserved for an attempt that has ended: the delivery before this one may have
+// been about to, and failed.
+func (w *worker) leftOver(ctx context.Context, a sale.Attempt, try int) error {
+	i, found, err := w.Gateway.Find(ctx, a.ID)
+	if err == nil && found && i.Status == sale.IntentRequiresCapture {
+		err = w.giveBack(ctx, a, i.ID, try)
+	}
+	return err
 }
 
 func (w *worker) authorize(ctx context.Context, a sale.Attempt, try int) error {
@@ -77,6 +91,11 @@ func (w *worker) settle(ctx context.Context, a sale.Attempt, i sale.Intent, try 
 	case sale.IntentRequiresAction:
 		_, err = w.actionRequired.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, ClientSecret: i.ClientSecret, Because: because})
 	case sale.IntentRequiresPaymentMethod:
+		if a.State == sale.ActionRequired { // the buyer's page has its client secret, and could still pay
+			if err = w.giveBack(ctx, a, i.ID, try); err != nil {
+				return err
+			}
+		}
 		return w.decline(ctx, a, i.ID, i.Reason, because)
 	case sale.IntentCanceled:
 		_, err = w.canceled.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, Reason: i.Reason, Because: because})

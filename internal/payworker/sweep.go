@@ -85,13 +85,14 @@ func (w *worker) endOne(ctx context.Context, a sale.Attempt) error {
 		_, err = w.abandoned.Do(ctx, sale.Settlement{Attempt: a, Reason: "payment_abandoned"})
 		return err
 	}
+	try := int(w.Now().Unix()) // under a key of its own, or Stripe would repeat a stored failure
 	switch i.Status {
 	case sale.IntentRequiresAction, sale.IntentRequiresConfirmation:
-		return w.cancel(ctx, a, i.ID, "authentication_abandoned", int(w.Now().Unix()), sale.Webhook{})
+		return w.cancel(ctx, a, i.ID, "authentication_abandoned", try, sale.Webhook{})
 	case sale.IntentProcessing:
 		return nil // the bank will say
 	}
-	return w.settle(ctx, a, i, 1, sale.Webhook{})
+	return w.settle(ctx, a, i, try, sale.Webhook{})
 }
 
 // settleStale goes after refunds that nothing was heard of for a while: the message that asked for one was given up, or

@@ -72,7 +72,11 @@ func TestWhatCanNotBeEndedStarvesNobody(t *testing.T) {
 // unanswered is an attempt that Stripe has authorized, and of which nobody here has heard.
 func (r *rig) unanswered() events.Order {
 	r.Helper()
-	c := command("pm_card_visa")
+	return r.unansweredTo(command("pm_card_visa"))
+}
+
+func (r *rig) unansweredTo(c events.CheckoutRequested) events.Order {
+	r.Helper()
 	begun, err := r.store.BeginAttempts(r.Context(), []events.CheckoutRequested{c})
 	if err != nil {
 		r.Fatal(err)

@@ -1,0 +1,87 @@
+package payworker_test
+
+import (
+	"testing"
+	"time"
+
+	"onsale/events"
+	"onsale/internal/sale"
+	"onsale/internal/stripe/double"
+)
+
+// intentOf is how an intent stands at Stripe.
+func (r *rig) intentOf(id string) sale.Intent {
+	r.Helper()
+	i, err := r.stripe.Retrieve(r.Context(), id)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return i
+}
+
+// An answer came after the attempt had ended, and giving the money back failed: the next delivery does it.
+func TestGiveBackThatFailedIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa")
+	o := r.unansweredTo(c)
+	if err := r.store.MarkAbandoned(t.Context(), []sale.Settlement{{Attempt: r.attempt(c.OrderID), Reason: "payment_abandoned"}}); err != nil {
+		t.Fatal(err)
+	}
+	r.double.SetFaults(double.Faults{ErrorShare: 1})
+	if err := r.give(events.Checkouts, events.Encode(c), 2); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("while Stripe fails: %v", err)
+	}
+	r.double.SetFaults(double.Faults{})
+	for n := range 2 {
+		if err := r.give(events.Checkouts, events.Encode(c), n+3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i := r.intentOf(o.IntentID); i.Status != sale.IntentCanceled {
+		t.Errorf("the intent is %s", i.Status)
+	}
+	// What is given for the first time, as a replay does, asks Stripe nothing.
+	before := r.calls("GET /v1/payment_intents/search")
+	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil || r.calls("GET /v1/payment_intents/search") != before {
+		t.Errorf("a first delivery: Stripe was asked (%v)", err)
+	}
+}
+
+// The buyer's page has the client secret of an authentication that failed: nothing can be paid with it any more.
+func TestDeclinedAuthenticationCanNotBePaidLater(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	begin := func() (events.CheckoutRequested, sale.Attempt) {
+		c := command("pm_card_authenticationRequired")
+		if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+			t.Fatal(err)
+		}
+		a := r.attempt(c.OrderID)
+		r.play("authenticate/"+a.IntentID, `{"outcome":"failure"}`)
+		return c, a
+	}
+	c, a := begin()
+	o := events.Order{AttemptID: a.ID, IntentID: a.IntentID}
+	r.double.SetFaults(double.Faults{RateLimitShare: 1})
+	if err := r.hearAs("evt_1", events.WebhookDeclined, o, ""); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("while Stripe fails: %v", err)
+	}
+	r.double.SetFaults(double.Faults{})
+	r.stands(c.OrderID, sale.AuthenticationRequired, sale.ActionRequired, sale.IntentRequiresPaymentMethod)
+	if err := r.hearAs("evt_1", events.WebhookDeclined, o, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(c.OrderID, sale.PaymentFailed, sale.Declined, sale.IntentCanceled)
+
+	// The webhook is lost. Stripe has stored a failure under the key of an earlier try, which is not the sweep's.
+	c, a = begin()
+	r.double.SetFaults(double.Faults{ErrorShare: 1})
+	if _, err := r.stripe.Cancel(t.Context(), a.ID, a.IntentID, 1); err == nil {
+		t.Fatal("the double should have failed")
+	}
+	r.double.SetFaults(double.Faults{})
+	r.clock.advance(2*time.Minute + time.Second)
+	r.eventually("it is declined", func() bool { return r.attempt(c.OrderID).State == sale.Declined })
+	r.stands(c.OrderID, sale.PaymentFailed, sale.Declined, sale.IntentCanceled)
+}
