@@ -8,10 +8,11 @@ import (
 	"onsale/internal/sale"
 )
 
-// Stripe forgets an idempotency key after 24 hours, and it replays a stored failure until then. An attempt that
-// is older than keyLife, or was asked for without an answer many times over askTime, is looked up instead of asked
-// again. Both count from when the attempt was recorded, just before the first call: what waited before that, for
-// a database that was away, was never asked for.
+// Stripe forgets an idempotency key after 24 hours, and it replays a stored failure until then. What may have been
+// asked for longer than keyLife ago, or was asked for without an answer many times over askTime, is looked up instead of
+// asked again. keyLife counts from the command: an attempt may be younger, where Postgres was restored from a backup and
+// the command is replayed. askTime counts from when the attempt was recorded, just before the first call: what waited
+// before that, for a database that was away, was not asked for.
 const (
 	keyLife = 20 * time.Hour
 	maxAsks = 8
@@ -37,7 +38,11 @@ func (w *worker) checkout(ctx context.Context, m events.Message) error {
 	a := begun.Attempt
 	switch {
 	case a.State == sale.Started:
-		return w.authorize(ctx, a, m.Delivered)
+		since := a.CreatedAt
+		if !c.RequestedAt.IsZero() && c.RequestedAt.Before(since) {
+			since = c.RequestedAt
+		}
+		return w.authorize(ctx, a, since, m.Delivered)
 	case m.Delivered > 1 && (a.State == sale.Canceled || a.State == sale.Declined):
 		return w.leftOver(ctx, a, m.Delivered)
 	}
@@ -54,8 +59,9 @@ func (w *worker) leftOver(ctx context.Context, a sale.Attempt, try int) error {
 	return err
 }
 
-func (w *worker) authorize(ctx context.Context, a sale.Attempt, try int) error {
-	if age := w.Now().Sub(a.CreatedAt); age > keyLife || age > askTime && w.asks.of(a.ID) >= maxAsks {
+// authorize asks Stripe for the money of an attempt, which was first to be asked for at or after since.
+func (w *worker) authorize(ctx context.Context, a sale.Attempt, since time.Time, try int) error {
+	if now := w.Now(); now.Sub(since) > keyLife || now.Sub(a.CreatedAt) > askTime && w.asks.of(a.ID) >= maxAsks {
 		i, found, err := w.Gateway.Find(ctx, a.ID)
 		if err != nil {
 			return err

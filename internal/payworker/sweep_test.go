@@ -174,6 +174,30 @@ func TestCommandReplayedAfterStripeForgotItsKey(t *testing.T) {
 	}
 }
 
+// Postgres is restored from a backup and the commands are replayed: the attempt is new, its money at Stripe is not, and
+// Stripe has forgotten the key.
+func TestCommandReplayedAfterARestore(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa")
+	c.RequestedAt = r.clock.Now()
+	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+		t.Fatal(err)
+	}
+	paid := r.attempt(c.OrderID).IntentID
+	r.sql(`DELETE FROM payment_attempts`)
+	r.sql(`DELETE FROM orders`)
+	r.clock.advance(25 * time.Hour)
+	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(c.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
+	n := 0
+	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { n++; return true }); err != nil || n != 1 || r.attempt(c.OrderID).IntentID != paid {
+		t.Errorf("%d intents (%v)", n, err)
+	}
+}
+
 // One order that Postgres refuses fails alone; its neighbours in the batch are settled in the same delivery.
 func TestOneBadRecordFailsAlone(t *testing.T) {
 	t.Parallel()
