@@ -2,6 +2,7 @@ package payworker_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
@@ -143,8 +144,8 @@ func (r *rig) sql(statement string, args ...any) {
 	testenv.Exec(r, r.db, statement, args...)
 }
 
-// call makes a call of Stripe's API that the adapter doesn't make.
-func (r *rig) call(path, form string) {
+// call makes a call of Stripe's API that the adapter doesn't make, and returns the id of what it answered with.
+func (r *rig) call(path, form string) string {
 	r.Helper()
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, r.url+path, strings.NewReader(form))
 	if err != nil {
@@ -157,9 +158,11 @@ func (r *rig) call(path, form string) {
 		r.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		r.Fatalf("%s: %s", path, resp.Status)
+	var object struct{ ID string }
+	if err := json.NewDecoder(resp.Body).Decode(&object); err != nil || resp.StatusCode != http.StatusOK {
+		r.Fatalf("%s: %s (%v)", path, resp.Status, err)
 	}
+	return object.ID
 }
 
 // free puts an order's seats back on sale, for the next one of the test.

@@ -41,8 +41,10 @@ func (w *worker) apply(ctx context.Context, e events.StripeEvent, try int) error
 	return nil
 }
 
-// intentChanged settles an attempt whose buyer has acted, whose answer got lost, or whose authorization has ended. What is
-// told of an attempt that is Started is hardly ever heard before its answer; where that never comes, it decides.
+// intentChanged settles an attempt whose buyer has acted, whose answer got lost, or whose authorization has ended. An
+// authorization of an attempt that is Started is hardly ever heard of before its answer; where that never comes, it
+// decides. All else is left to the answer, and to the sweep. What is told of an intent that is not the attempt's own
+// moves nothing.
 func (w *worker) intentChanged(ctx context.Context, e events.StripeEvent, try int) error {
 	id, err := uuid.Parse(e.AttemptID)
 	if err != nil {
@@ -56,10 +58,19 @@ func (w *worker) intentChanged(ctx context.Context, e events.StripeEvent, try in
 	switch {
 	case a.ID != id: // of another system on the same account
 		return nil
-	case a.State == sale.Started || a.State == sale.ActionRequired:
+	case a.IntentID != "" && a.IntentID != e.IntentID:
 		i, err := w.Gateway.Retrieve(ctx, e.IntentID)
-		if err != nil || i.Status == sale.IntentRequiresAction {
+		if err != nil {
 			return err
+		}
+		return w.letStrangeGo(ctx, a, i, try)
+	case a.State == sale.ActionRequired || a.State == sale.Started && e.Type == events.WebhookAuthorized:
+		i, err := w.Gateway.Retrieve(ctx, e.IntentID)
+		switch {
+		case err != nil || i.Status == sale.IntentRequiresAction:
+			return err
+		case a.State == sale.Started && !pays(i, a):
+			return w.letStrangeGo(ctx, a, i, try)
 		}
 		return w.settle(ctx, a, i, try, because)
 	case a.State == sale.Authorized && e.Type == events.WebhookCanceled:
@@ -69,6 +80,20 @@ func (w *worker) intentChanged(ctx context.Context, e events.StripeEvent, try in
 		return w.giveBack(ctx, a, e.IntentID, try)
 	}
 	return nil
+}
+
+// pays says whether an intent has the money of an attempt.
+func pays(i sale.Intent, a sale.Attempt) bool {
+	return (i.Status == sale.IntentRequiresCapture || i.Status == sale.IntentSucceeded) && i.Amount == a.Amount && i.Currency == a.Currency
+}
+
+// letStrangeGo gives back what another intent than an attempt's own has reserved in its name.
+func (w *worker) letStrangeGo(ctx context.Context, a sale.Attempt, i sale.Intent, try int) error {
+	if i.Status != sale.IntentRequiresCapture {
+		return nil
+	}
+	w.Log.Error("an intent that is not the attempt's own reserves money", "order_id", a.OrderID, "attempt_id", a.ID, "intent_id", i.ID)
+	return w.giveBack(ctx, a, i.ID, try)
 }
 
 // authorizationEnded is for money that was reserved and never taken: Stripe lets it go after some days. An order that

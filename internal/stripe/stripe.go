@@ -106,11 +106,12 @@ func (c *Client) Capture(ctx context.Context, attempt uuid.UUID, intentID string
 	return answer("capture", pi, err)
 }
 
-// Cancel gives an authorization back. An intent that can't be canceled is sale.Conflict. try is as for Capture.
+// Cancel gives an authorization back. An intent that can't be canceled is sale.Conflict. try is as for Capture; the
+// intent is in the key too, since it may be another than the attempt's own.
 func (c *Client) Cancel(ctx context.Context, attempt uuid.UUID, intentID string, try int) (sale.Intent, error) {
 	params := &stripe.PaymentIntentCancelParams{}
 	params.Context = ctx
-	params.SetIdempotencyKey(fmt.Sprintf("%s:cancel:%d", attempt, try))
+	params.SetIdempotencyKey(fmt.Sprintf("%s:cancel:%s:%d", attempt, intentID, try))
 	pi, err := c.intents.Cancel(intentID, params)
 	return answer("cancel", pi, err)
 }
