@@ -58,6 +58,7 @@ func TestPaymentsOutliveTheirServices(t *testing.T) {
 	// The committer is gone when the payment is authorized.
 	f.end("committer", syscall.SIGKILL)
 	b = letIn(t, l, "fleet").begin(t, "pm_card_visa", "A-3")
+	intent(t, l, b.order) // until then the order may not be there yet
 	eventually(t, decisionLimit, "authorization", func() bool { return shown(t, l, b.order).Attempts[0].State == "authorized" })
 	f.start("committer")
 	becomes(t, l, b.order, "confirmed")

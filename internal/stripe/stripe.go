@@ -141,8 +141,8 @@ func (c *Client) Each(ctx context.Context, since time.Time, f func(sale.Intent) 
 // Find searches for the intent of an attempt, for when its idempotency key is of no more use. Of several it is one that
 // has money, where any does. false: Stripe has none, as far as it knows yet.
 //
-// Stripe's index is behind: by less than a minute as a rule (https://docs.stripe.com/search#data-freshness), by more
-// during an outage of theirs. So it only tells which intents there are, and each is asked for as it stands. One that is
+// Stripe's index is behind: by less than a minute as a rule, by up to an hour during an outage of theirs
+// (https://docs.stripe.com/api/payment_intents/search). So it only tells which intents there are, and each is asked for as it stands. One that is
 // missed costs nobody money: Stripe tells of its authorization by webhook, and an attempt that is undecided by then takes
 // it, while one that was given up meanwhile gives it back.
 func (c *Client) Find(ctx context.Context, attempt uuid.UUID) (sale.Intent, bool, error) {
