@@ -20,8 +20,9 @@ func TestSearch(t *testing.T) {
 		return resp.StatusCode, body
 	}
 	for _, attempt := range []string{"a-1", "a-2", "a-1"} {
-		if _, err := r.intents.New(&stripe.PaymentIntentParams{Params: stripe.Params{Metadata: map[string]string{"attempt_id": attempt}},
-			Amount: stripe.Int64(100), Currency: stripe.String("eur"), PaymentMethodTypes: stripe.StringSlice([]string{"card"})}); err != nil {
+		params := &stripe.PaymentIntentParams{Amount: stripe.Int64(100), Currency: stripe.String("eur"), PaymentMethodTypes: stripe.StringSlice([]string{"card"})}
+		params.AddMetadata("attempt_id", attempt)
+		if _, err := r.intents.New(params); err != nil {
 			t.Fatal(err)
 		}
 	}
