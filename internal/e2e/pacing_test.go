@@ -13,6 +13,7 @@ import (
 	"onsale/internal/admin"
 	"onsale/internal/redis"
 	"onsale/internal/stripe/double"
+	"onsale/internal/sale"
 	"onsale/internal/up"
 	"onsale/nats"
 )
@@ -150,7 +151,7 @@ func TestSeatsAreKeptForTheExpectedWait(t *testing.T) {
 		}
 		seat++
 		b := letIn(t, l, "patient").begin(t, "pm_card_visa", fmt.Sprintf("A-%d", seat))
-		h, err := holds.Find(t.Context(), "patient", uuid.MustParse(b.held))
+		h, err := holds.Find(t.Context(), "patient", sale.HashSession("patient", b.session), uuid.MustParse(b.held))
 		return err == nil && h.Left > admin.DefaultPaymentWindow+5*time.Minute && h.Left < admin.DefaultPaymentWindow+11*time.Minute
 	})
 }

@@ -59,7 +59,7 @@ func (r *rig) held(method string, window time.Duration) (events.CheckoutRequeste
 	c.HoldID, c.PaymentWindowMS = h.ID, time.Minute.Milliseconds()
 	hash := sale.RequestHash(c.HoldID, method)
 	c.RequestHash = hash[:]
-	if err := r.holds.Bind(r.Context(), h, c.OrderID, hash, window, ""); err != nil {
+	if _, err := r.holds.Bind(r.Context(), show, c.Session, h.ID, sale.Binding{Order: c.OrderID, Request: hash, Window: window}); err != nil {
 		r.Fatal(err)
 	}
 	return c, h
@@ -68,7 +68,7 @@ func (r *rig) held(method string, window time.Duration) (events.CheckoutRequeste
 // left is how long a hold lasts.
 func (r *rig) left(h sale.Hold) time.Duration {
 	r.Helper()
-	now, err := r.holds.Find(r.Context(), show, h.ID)
+	now, err := r.holds.Find(r.Context(), show, h.Session, h.ID)
 	if errors.Is(err, sale.ErrNoHold) {
 		return 0
 	}
