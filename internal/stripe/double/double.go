@@ -25,9 +25,13 @@ var errRunTwice = errors.New("run stripe double: it runs only once")
 
 // Config says which account the double plays and where it keeps it.
 type Config struct {
-	SecretKey     string           // the only API key accepted, as a bearer token; required
-	WebhookURL    string           // where signed events go; "" makes none
-	WebhookSecret string           // whsec_..., signs the events; required with WebhookURL
+	SecretKey     string // the only API key accepted, as a bearer token; required
+	WebhookURL    string // where signed events go; "" makes none
+	WebhookSecret string // whsec_..., signs the events; required with WebhookURL
+	// WebhookFunc is given each event at once, in the order of their effects and without faults, for a test that
+	// loses and reorders them itself. It must not call the double. Not together with WebhookURL; it keeps no account
+	// of what was delivered.
+	WebhookFunc   func(body []byte, signature string)
 	WebhookEvents []string         // the types the endpoint is enabled for; nil for all
 	JournalPath   string           // state is restored from this file at New; "" keeps it in memory
 	Seed          uint64           // of the faults' randomness; 0 takes a random one
@@ -49,6 +53,9 @@ func (c Config) validate() error {
 		if c.WebhookSecret == "" {
 			problems = append(problems, errors.New("WebhookURL without WebhookSecret: receivers refuse unsigned events"))
 		}
+	}
+	if c.WebhookFunc != nil && (c.WebhookURL != "" || c.JournalPath != "") {
+		problems = append(problems, errors.New("WebhookFunc with a WebhookURL or a JournalPath: events have one receiver, and this one keeps none"))
 	}
 	return errors.Join(problems...)
 }

@@ -26,6 +26,7 @@ type Faults struct {
 	RateLimitShare        float64 `json:"rate_limit_share"`        // answered 429 without effect
 	RateLimit             int     `json:"rate_limit"`              // likewise what comes over so many calls in any second; 0 for no limit
 	ErrorShare            float64 `json:"error_share"`             // answered 500 without effect; the key keeps the 500
+	TimeoutBeforeShare    float64 `json:"timeout_before_share"`    // the connection is cut without effect
 	TimeoutAfterShare     float64 `json:"timeout_after_share"`     // takes effect, then the connection is cut
 	CaptureRefuseShare    float64 `json:"capture_refuse_share"`    // captures answered 402, the authorization having expired at the bank
 	WebhookDuplicateShare float64 `json:"webhook_duplicate_share"` // events sent twice
@@ -77,6 +78,7 @@ func (f *Faults) shares() []named[float64] {
 	return []named[float64]{
 		{"rate_limit_share", &f.RateLimitShare},
 		{"error_share", &f.ErrorShare},
+		{"timeout_before_share", &f.TimeoutBeforeShare},
 		{"timeout_after_share", &f.TimeoutAfterShare},
 		{"capture_refuse_share", &f.CaptureRefuseShare},
 		{"webhook_duplicate_share", &f.WebhookDuplicateShare},

@@ -68,6 +68,29 @@ func TestErrorHasNoEffect(t *testing.T) {
 	}
 }
 
+// A call that is cut before its effect leaves nothing behind, not even its key.
+func TestTimeoutBeforeHasNoEffect(t *testing.T) {
+	t.Parallel()
+	r := start(t, double.Config{})
+	p := params("pm_card_visa")
+	p.SetIdempotencyKey("attempt-1")
+	r.d.SetFaults(double.Faults{TimeoutBeforeShare: 1})
+	var answered *stripe.Error
+	if _, err := r.intents.New(p); err == nil || errors.As(err, &answered) {
+		t.Errorf("create: %v", err)
+	}
+	if _, err := r.intents.Get("pi_none", nil); err == nil || errors.As(err, &answered) {
+		t.Errorf("retrieve: %v", err)
+	}
+	r.d.SetFaults(double.Faults{})
+	if n := r.count(); n != 0 {
+		t.Errorf("%d intents", n)
+	}
+	if _, err := r.intents.New(p); err != nil || r.count() != 1 {
+		t.Errorf("again: %v, %d intents", err, r.count())
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 // TestSeedRepeatsFaults makes the same calls under one seed twice.

@@ -82,7 +82,7 @@ func (d *Double) commit(t *tx, rec *keyRecord, run command) (status int, body []
 	defer d.mu.Unlock()
 	t.state = d.state
 	t.mute = func(kind string) bool {
-		return d.cfg.WebhookURL == "" || d.cfg.WebhookEvents != nil && !slices.Contains(d.cfg.WebhookEvents, kind)
+		return d.cfg.WebhookURL == "" && d.cfg.WebhookFunc == nil || d.cfg.WebhookEvents != nil && !slices.Contains(d.cfg.WebhookEvents, kind)
 	}
 	// Never earlier than what exists, whatever the clock does: pages are searched by time.
 	t.now = max(d.cfg.Now().Unix(), d.state.intents.newest(), d.state.refunds.newest(), d.state.disputes.newest())
@@ -110,7 +110,7 @@ func (d *Double) commit(t *tx, rec *keyRecord, run command) (status int, body []
 	if rec != nil {
 		d.keys.store(rec)
 	}
-	d.courier.add(t.events, d.Faults())
+	d.tell(t.events)
 	return status, raw
 }
 

@@ -156,6 +156,10 @@ func (d *Double) servePost(c *call, parse parser) {
 		c.refuse(rateLimited())
 		return
 	}
+	if d.dice.hit(faults.TimeoutBeforeShare) {
+		c.cut()
+		return
+	}
 	f := newForm(values)
 	run := parse(c.r.PathValue("id"), f)
 	if err := f.err(); err != nil {
@@ -183,7 +187,7 @@ func (d *Double) replay(c *call, rec *keyRecord) {
 		c.refuse(rateLimited())
 		return
 	}
-	if d.dice.hit(faults.TimeoutAfterShare) {
+	if d.dice.hit(faults.TimeoutBeforeShare) || d.dice.hit(faults.TimeoutAfterShare) {
 		c.cut()
 		return
 	}
@@ -198,6 +202,10 @@ func (d *Double) serveGet(c *call, ask asker) {
 	faults := d.Faults()
 	if d.limited() {
 		c.refuse(rateLimited())
+		return
+	}
+	if d.dice.hit(faults.TimeoutBeforeShare) {
+		c.cut()
 		return
 	}
 	f := newForm(c.r.URL.Query())

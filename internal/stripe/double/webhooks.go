@@ -90,6 +90,18 @@ func newCourier(cfg Config, dice *dice, onDone func(string)) *courier {
 	}
 }
 
+// tell sends new events on their way. The caller holds mu.
+func (d *Double) tell(events []*event) {
+	if d.cfg.WebhookFunc == nil {
+		d.courier.add(events, d.Faults())
+		return
+	}
+	for _, ev := range events {
+		body := ev.body()
+		d.cfg.WebhookFunc(body, signature(d.cfg.WebhookSecret, time.Now(), body))
+	}
+}
+
 // add queues new events under the faults in force. Past maxQueued an event waits in the journal for the
 // next start; without a journal it is lost. Both are counted.
 func (c *courier) add(events []*event, f Faults) {

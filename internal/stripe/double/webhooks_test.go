@@ -271,3 +271,30 @@ func TestManyWebhooks(t *testing.T) {
 		t.Errorf("%d distinct events, want 400", n)
 	}
 }
+
+// A function is given every event as it happens, signed, and the double need not run.
+func TestWebhookFunc(t *testing.T) {
+	t.Parallel()
+	var types []string
+	r := start(t, double.Config{WebhookSecret: testSecret, WebhookEvents: []string{"payment_intent.amount_capturable_updated", "payment_intent.canceled"},
+		WebhookFunc: func(body []byte, signature string) {
+			ev, err := webhook.ConstructEvent(body, signature, testSecret)
+			if err != nil {
+				t.Errorf("verify event %s: %v", body, err)
+			}
+			types = append(types, string(ev.Type))
+		}})
+	in := r.pay("pm_card_visa")
+	if _, err := r.intents.Cancel(in.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"payment_intent.amount_capturable_updated", "payment_intent.canceled"}, types); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	for _, cfg := range []double.Config{{WebhookURL: "http://127.0.0.1:1"}, {JournalPath: "journal"}} {
+		cfg.SecretKey, cfg.WebhookSecret, cfg.WebhookFunc = testKey, testSecret, func([]byte, string) {}
+		if _, err := double.New(cfg); err == nil {
+			t.Errorf("%+v is taken", cfg)
+		}
+	}
+}
