@@ -95,7 +95,9 @@ func (w *worker) settle(ctx context.Context, a sale.Attempt, i sale.Intent, try 
 			err = w.stillWanted(ctx, a, i, try)
 		}
 	case sale.IntentRequiresAction:
-		_, err = w.actionRequired.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, ClientSecret: i.ClientSecret, Because: because})
+		if _, err = w.actionRequired.Do(ctx, sale.Settlement{Attempt: a, IntentID: i.ID, ClientSecret: i.ClientSecret, Because: because}); err == nil {
+			err = w.stillWanted(ctx, a, i, try)
+		}
 	case sale.IntentRequiresPaymentMethod:
 		if a.State == sale.ActionRequired { // the buyer's page has its client secret, and could still pay
 			if err = w.giveBack(ctx, a, i.ID, try); err != nil {
@@ -111,7 +113,7 @@ func (w *worker) settle(ctx context.Context, a sale.Attempt, i sale.Intent, try 
 	return err
 }
 
-// stillWanted gives an authorization back whose attempt was ended while Stripe was asked for it. That takes longer
+// stillWanted gives an authorization back, or the wait for one, whose attempt was ended while Stripe was asked for it. That takes longer
 // than w.Grace; an answer that came sooner needs no second look.
 func (w *worker) stillWanted(ctx context.Context, a sale.Attempt, i sale.Intent, try int) error {
 	if w.Now().Sub(a.CreatedAt) < w.Grace/2 {

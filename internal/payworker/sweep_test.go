@@ -124,29 +124,34 @@ func TestWebhookOfALostAnswer(t *testing.T) {
 	}
 }
 
-// An answer that comes after the attempt was ended takes no money.
+// An answer that comes after the attempt was ended takes no money, and leaves nobody anything to authenticate.
 func TestAuthorizationAfterTheEndIsGivenBack(t *testing.T) {
 	t.Parallel()
-	r := setup(t)
-	c := command("pm_card_visa")
-	begun, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.double.SetFaults(double.Faults{LatencyMS: 1000})
-	asked := make(chan error, 1)
-	go func() { asked <- r.give(events.Checkouts, events.Encode(c), 1) }()
-	r.eventually("the call is out", r.calling)
-	r.clock.advance(time.Hour)
-	if err := r.store.MarkAbandoned(t.Context(), []sale.Settlement{{Attempt: begun[0].Attempt, Reason: "payment_abandoned"}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-asked; err != nil {
-		t.Fatal(err)
-	}
-	var i sale.Intent
-	if err := r.stripe.Each(t.Context(), time.Time{}, func(x sale.Intent) bool { i = x; return true }); err != nil || i.Status != sale.IntentCanceled {
-		t.Errorf("the intent is %+v (%v)", i, err)
+	for _, card := range []string{"pm_card_visa", "pm_card_authenticationRequired"} {
+		t.Run(card, func(t *testing.T) {
+			t.Parallel()
+			r := setup(t)
+			c := command(card)
+			begun, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.double.SetFaults(double.Faults{LatencyMS: 1000})
+			asked := make(chan error, 1)
+			go func() { asked <- r.give(events.Checkouts, events.Encode(c), 1) }()
+			r.eventually("the call is out", r.calling)
+			r.clock.advance(time.Hour)
+			if err := r.store.MarkAbandoned(t.Context(), []sale.Settlement{{Attempt: begun[0].Attempt, Reason: "payment_abandoned"}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-asked; err != nil {
+				t.Fatal(err)
+			}
+			var i sale.Intent
+			if err := r.stripe.Each(t.Context(), time.Time{}, func(x sale.Intent) bool { i = x; return true }); err != nil || i.Status != sale.IntentCanceled {
+				t.Errorf("the intent is %+v (%v)", i, err)
+			}
+		})
 	}
 }
 
