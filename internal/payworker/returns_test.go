@@ -245,6 +245,20 @@ func TestRefundMadeAtStripe(t *testing.T) {
 	r.stands(o.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
 }
 
+// A refund by hand that failed has given nothing back: there is nothing to record, and nothing for an operator to do.
+func TestRefundMadeAtStripeThatFailed(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.paid("pm_card_refundFail")
+	if _, err := r.stripe.Refund(t.Context(), sale.Refund{ID: uuid.New(), IntentID: o.IntentID, Amount: o.Amount}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.hear(events.WebhookRefundFailed, o, ""); err != nil {
+		t.Error(err)
+	}
+	r.stands(o.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
+}
+
 func TestDispute(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
