@@ -134,9 +134,8 @@ type worker struct {
 	node                                 string
 }
 
-// Run works until ctx ends and what was under way is finished.
-func Run(ctx context.Context, d Deps) error {
-	w := &worker{
+func newWorker(d Deps) *worker {
+	return &worker{
 		Deps:           d,
 		node:           rand.Text()[:12],
 		attempts:       batch.New(group, d.Attempts.Attempts),
@@ -150,6 +149,11 @@ func Run(ctx context.Context, d Deps) error {
 		heard:          batch.New(group, d.Hearing.HeardWebhooks),
 		hear:           batch.New(group, each(d.Hearing.MarkHeard)),
 	}
+}
+
+// Run works until ctx ends and what was under way is finished.
+func Run(ctx context.Context, d Deps) error {
+	w := newWorker(d)
 	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	relayed := make(chan struct{})
 	go func() {
