@@ -2,7 +2,7 @@
 GO ?= go
 TEST_TIMEOUT ?= 12m
 
-.PHONY: help run test fuzz check bench build setup fmt
+.PHONY: help run test model fuzz check bench build setup fmt
 
 help: ## List the targets.
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,10 @@ run: setup build ## Run everything, with a demo crowd, until Ctrl-C.
 test: ## Run all tests, with the race detector, against real servers, and fuzz the parsers of tickets and passes for a little while.
 	@scripts/setup nginx
 	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
-	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory model fuzz
+
+model: ## Play ten thousand sequences of the payment machine against its model; without the race detector, which has played fewer.
+	$(GO) test -timeout $(TEST_TIMEOUT) -run '^TestPaymentsAreAsTheModelSays$$' ./internal/payworker
 
 # Bounded by a number of inputs: with a time, go test may take its own end for a failure.
 FUZZ = $(GO) test -timeout 5m -run '^$$' -fuzzminimizetime 10x

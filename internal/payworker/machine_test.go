@@ -59,14 +59,14 @@ type machine struct {
 	at       *position
 }
 
-var sequences = flag.Int("payworker.sequences", 10_000, "sequences that the payment machine is played for; a hundredth of it with -short")
+var sequences = flag.Int("payworker.sequences", 10_000, "sequences that the payment machine is played for; a hundredth with -short, a tenth with -race")
 
 // TestPaymentsAreAsTheModelSays plays random sequences of checkouts, deliveries, webhooks, faults and passing time with
 // the real store and a double of Stripe, and compares each position with the machine of docs/payments.md. At the end
 // of each everything is delivered, and the books must balance.
 func TestPaymentsAreAsTheModelSays(t *testing.T) {
 	t.Parallel()
-	parts := max(1, *sequences/100) // of a hundred sequences each, rapid's default
+	parts := max(1, *sequences/100/slowdown) // of a hundred sequences each, rapid's default
 	if testing.Short() {
 		parts = max(1, parts/100)
 	}
