@@ -139,13 +139,13 @@ func (g *ground) step(do func() error) error {
 
 // change takes a step that may change what position shows.
 func (g *ground) change(do func() error) error {
-	g.changed = true
+	defer func() { g.changed = true }() // others may look meanwhile
 	return g.step(do)
 }
 
 // order makes a call of Stripe that may change what position shows.
 func (g *ground) order(do func() error) error {
-	g.changed = true
+	defer func() { g.changed = true }() // others may look meanwhile
 	return g.call(do)
 }
 
