@@ -12,8 +12,8 @@ import (
 	"onsale/events"
 	"onsale/internal/admin"
 	"onsale/internal/redis"
-	"onsale/internal/stripe/double"
 	"onsale/internal/sale"
+	"onsale/internal/stripe/double"
 	"onsale/internal/up"
 	"onsale/nats"
 )

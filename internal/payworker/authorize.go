@@ -49,11 +49,11 @@ func (w *worker) checkout(ctx context.Context, m events.Message) error {
 	return nil // decided by an earlier delivery: Stripe is not called again
 }
 
-// leftOver gives back what Stripe has reserved for an attempt that has ended: the delivery before this one may have
-// been about to, and failed.
+// leftOver ends what Stripe still has of an attempt that has ended, reserved money or a page that waits for its buyer:
+// the delivery before this one may have been about to, and failed.
 func (w *worker) leftOver(ctx context.Context, a sale.Attempt, try int) error {
 	i, found, err := w.Gateway.Find(ctx, a.ID)
-	if err == nil && found && i.Status == sale.IntentRequiresCapture {
+	if err == nil && found && (i.Status == sale.IntentRequiresCapture || i.Status == sale.IntentRequiresAction) {
 		err = w.giveBack(ctx, a, i.ID, try)
 	}
 	return err

@@ -23,8 +23,8 @@ const reading = `
 			FROM refunds WHERE order_id = ANY ($1::text[]::uuid[])),
 		'sold', (SELECT json_agg(json_build_object('seat', seat_id, 'order', order_id) ORDER BY seat_id) FROM sold_seats WHERE event_id = $2))`
 
-// look reads how everything stands, relays what is to be told, and holds it against the model. Where deaf, the
-// webhooks about intents are lost; nothing but a webhook tells of the others.
+// look reads how everything stands, relays what is to be told, and holds it against the model. Where deaf, webhooks are
+// lost, but those of disputes and of money given back by hand: nothing else tells of these.
 func (m *machine) look(deaf bool) {
 	m.Helper()
 	if !m.changed {
@@ -42,7 +42,7 @@ func (m *machine) look(deaf bool) {
 		m.relay(t.Stream, []byte(t.Payload))
 	}
 	for _, e := range m.heard {
-		if lost := deaf && e.ObjectID == "" && e.Type != events.WebhookChargeRefunded; lost {
+		if deaf && e.Type != events.WebhookChargeRefunded && !strings.HasPrefix(e.Type, "charge.dispute.") {
 			m.Logf("  lost: %s", e.Type)
 			continue
 		}
@@ -121,6 +121,3 @@ func listed[T any](m *machine, kind string) []T {
 	}
 	return list.Data
 }
-
-// repaid says whether money of an intent was given back at Stripe, or is about to be.
-func (m *machine) repaid(intent string) bool { return m.account().returned(intent) > 0 }

@@ -343,8 +343,3 @@ func (p *position) refundable(order uuid.UUID, keep bool) bool {
 	}
 	return p.status(order) == sale.Confirmed && p.attempt(order) == sale.Captured
 }
-
-// refundFailed says whether a refund of ours failed.
-func (p *position) refundFailed(order uuid.UUID) bool {
-	return slices.ContainsFunc(p.Refunds, func(r recordAt) bool { return r.Order == order && r.State == sale.RefundFailed })
-}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"onsale/events"
+	"onsale/internal/batch"
 	"onsale/internal/sale"
 	"onsale/internal/stripe"
 	"onsale/internal/stripe/double"
@@ -100,11 +101,17 @@ func newGround(t *testing.T) *ground {
 // worker makes a worker as a process that starts has it.
 func (g *ground) worker() *worker {
 	ledger, line := &ledger{g.store, g}, &wire{g.stripe, g}
-	return newWorker(Deps{
+	return newWorker(batch.Config{MaxItems: 1, MaxInFlight: 1, MaxQueue: 8, Timeout: time.Minute}, Deps{
 		Attempts: ledger, Authorizations: ledger, Endings: ledger, Refunds: ledger, Returns: ledger, Hearing: ledger,
-		Gateway: line, Till: line, Payback: line, Grace: grace, Now: g.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Gateway: line, Till: line, Payback: line, Pace: unpaced{}, Grace: grace, Now: g.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
 }
+
+// unpaced is an account without a limit.
+type unpaced struct{}
+
+func (unpaced) Turn(ctx context.Context) (context.Context, error) { return ctx, nil }
+func (unpaced) Rate() float64                                     { return 0 }
 
 // fate is what goes wrong while one message is handled. The handler's process takes steps: calls of Stripe, and writes.
 // Counts are from 1, and 0 is never.
@@ -198,13 +205,9 @@ func (w *wire) Retrieve(ctx context.Context, intentID string) (sale.Intent, erro
 	return counted(w.g.call, func() (sale.Intent, error) { return w.Client.Retrieve(ctx, intentID) })
 }
 
-func (w *wire) Find(ctx context.Context, attempt uuid.UUID, since time.Time) (i sale.Intent, found bool, err error) {
-	err = w.g.call(func() (err error) { i, found, err = w.Client.Find(ctx, attempt, since); return err })
+func (w *wire) Find(ctx context.Context, attempt uuid.UUID) (i sale.Intent, found bool, err error) {
+	err = w.g.call(func() (err error) { i, found, err = w.Client.Find(ctx, attempt); return err })
 	return i, found, err
-}
-
-func (w *wire) Each(ctx context.Context, since time.Time, f func(sale.Intent) bool) error {
-	return w.g.call(func() error { return w.Client.Each(ctx, since, f) })
 }
 
 func (w *wire) Capture(ctx context.Context, attempt uuid.UUID, intentID string, try int) (sale.Intent, error) {
@@ -265,8 +268,8 @@ func (l *ledger) VoidOrder(ctx context.Context, o events.Order, reason string, h
 	return counted(l.g.change, func() (bool, error) { return l.Store.VoidOrder(ctx, o, reason, heard) })
 }
 
-func (l *ledger) RequestRefund(ctx context.Context, order uuid.UUID, reason string, keepSeats bool) (sale.Refund, error) {
-	return counted(l.g.change, func() (sale.Refund, error) { return l.Store.RequestRefund(ctx, order, reason, keepSeats) })
+func (l *ledger) AdoptRefund(ctx context.Context, attempt uuid.UUID, made sale.Repayment, reason string, heard sale.Webhook) (bool, error) {
+	return counted(l.g.change, func() (bool, error) { return l.Store.AdoptRefund(ctx, attempt, made, reason, heard) })
 }
 
 func (l *ledger) MarkRefundPending(ctx context.Context, refund uuid.UUID, stripeID string, heard sale.Webhook) error {

@@ -134,7 +134,7 @@ type worker struct {
 	node                                 string
 }
 
-func newWorker(d Deps) *worker {
+func newWorker(group batch.Config, d Deps) *worker {
 	return &worker{
 		Deps:           d,
 		node:           rand.Text()[:12],
@@ -153,7 +153,7 @@ func newWorker(d Deps) *worker {
 
 // Run works until ctx ends and what was under way is finished.
 func Run(ctx context.Context, d Deps) error {
-	w := newWorker(d)
+	w := newWorker(group, d)
 	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	relayed := make(chan struct{})
 	go func() {
