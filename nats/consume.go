@@ -55,8 +55,8 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 	if err != nil {
 		return fmt.Errorf("make consumer %s: %w", w.Durable, err)
 	}
-	slots, abandoned := make(chan struct{}, w.Concurrency), make(chan struct{})
-	var running sync.WaitGroup
+	abandoned := make(chan struct{})
+	h := handlers{most: w.Concurrency, idle: make(chan func()), over: make(chan struct{})}
 	// A handler outlives ctx, so that a write in progress is finished; AckWait bounds it.
 	work := context.WithoutCancel(ctx)
 	reading, err := consumer.Consume(func(m jetstream.Msg) {
@@ -66,26 +66,15 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 			return
 		}
 		for _, record := range d.records {
-			select {
-			case <-abandoned:
-				d.settled(retry, errAbandoned)
-				continue
-			case slots <- struct{}{}:
-			}
-			select {
-			case <-abandoned: // both were true
-				<-slots
-				d.settled(retry, errAbandoned)
-				continue
-			default:
-			}
-			d.extend()
-			running.Go(func() {
-				defer func() { <-slots }()
+			if !h.begin(abandoned, func() {
 				hctx, cancel := context.WithTimeout(work, w.AckWait-w.AckWait/10)
 				defer cancel()
 				d.handle(hctx, record, handle)
-			})
+			}) {
+				d.settled(retry, errAbandoned)
+				continue
+			}
+			d.extend()
 		}
 	}, jetstream.PullMaxMessages(cmp.Or(w.Prefetch, w.Concurrency)), jetstream.PullExpiry(pullExpiry), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		c.log.Warn("consume", "consumer", w.Durable, "error", err)
@@ -106,7 +95,7 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 		case <-time.After(drainLimit):
 		}
 	}
-	running.Wait()
+	h.wait()
 	if err := c.conn.FlushTimeout(flushLimit); err != nil {
 		c.log.Warn("send the last acks; messages may come again", "consumer", w.Durable, "error", err)
 	}
@@ -127,6 +116,58 @@ func (c *Client) Backlog(ctx context.Context, stream, durable string) (uint64, e
 	}
 	info := consumer.CachedInfo()
 	return info.NumPending + uint64(info.NumAckPending), nil
+}
+
+// handlers are the goroutines that handle a consumer's records. They stay for the next record: a stack that has grown
+// costs more than a goroutine.
+type handlers struct {
+	most    int
+	started int         // by begin, which only one goroutine calls
+	idle    chan func() // taken by those that have nothing to do
+	over    chan struct{}
+	running sync.WaitGroup
+}
+
+// begin gives work to a handler, once there is a free one. false: it was abandoned before.
+func (h *handlers) begin(abandoned <-chan struct{}, do func()) bool {
+	select {
+	case <-abandoned:
+		return false
+	default:
+	}
+	select {
+	case h.idle <- do:
+		return true
+	default:
+	}
+	if h.started < h.most {
+		h.started++
+		h.running.Go(func() { h.handle(do) })
+		return true
+	}
+	select {
+	case <-abandoned:
+		return false
+	case h.idle <- do:
+		return true
+	}
+}
+
+func (h *handlers) handle(do func()) {
+	for {
+		do()
+		select {
+		case do = <-h.idle:
+		case <-h.over:
+			return
+		}
+	}
+}
+
+// wait lets the handlers end, and returns when what they have begun is done. Nothing begins after it.
+func (h *handlers) wait() {
+	close(h.over)
+	h.running.Wait()
 }
 
 var errAbandoned = errors.New("this worker is going")

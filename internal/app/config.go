@@ -66,7 +66,7 @@ type Payworker struct {
 	StripeTimeout   time.Duration `name:"stripe-timeout" env:"STRIPE_TIMEOUT" default:"20s" help:"Of one call, from its turn on; after it the outcome is unknown and is asked for again."`
 	AbandonGrace    time.Duration `name:"abandon-grace" env:"PAYWORKER_ABANDON_GRACE" default:"1m" help:"How long after its payment window a payment that its buyer has not authenticated is canceled."`
 	AckWait         time.Duration `name:"ack-wait" env:"PAYWORKER_ACK_WAIT" default:"40s" help:"After so long without an answer a message is given to another worker."`
-	Concurrency     int           `name:"concurrency" env:"PAYWORKER_CONCURRENCY" default:"64" help:"Messages at once, of each stream."`
+	Concurrency     int           `name:"concurrency" env:"PAYWORKER_CONCURRENCY" default:"128" help:"Messages at once, of each stream."`
 }
 
 // Committer is the configuration of the committer.

@@ -80,7 +80,7 @@ func TestManyCheckoutsUnderARateLimit(t *testing.T) {
 // kept for longer than a hold and a payment window, and once they are paid the line is as fast as before.
 func TestLinePacedByPayments(t *testing.T) {
 	t.Parallel()
-	rate := 4.0
+	rate := 2.0
 	l := start(t, up.Config{Dir: dataDir(t), StripeRate: &rate})
 	const fans, set = 30, 1000.0
 	create(t, l, "slow", func(e *admin.CreateEvent) {

@@ -119,6 +119,12 @@ type Deps struct {
 // of its transactions may wait for others are well spent, since what a transaction costs is mostly its own.
 var group = batch.Config{MaxItems: 128, Enough: 64, Patience: 10 * time.Millisecond, MaxInFlight: 2, MaxQueue: 4096, Timeout: 10 * time.Second, Halve: true}
 
+// unhurried is for what nobody waits for: money that was taken, and what was heard of.
+func unhurried(c batch.Config) batch.Config {
+	c.Patience *= 3
+	return c
+}
+
 type worker struct {
 	Deps
 	attempts                             *batch.Group[uuid.UUID, sale.Attempt]
@@ -143,11 +149,11 @@ func newWorker(group batch.Config, d Deps) *worker {
 		authorized:     batch.New(group, each(d.Authorizations.MarkAuthorized)),
 		actionRequired: batch.New(group, each(d.Authorizations.MarkActionRequired)),
 		declined:       batch.New(group, each(d.Authorizations.MarkDeclined)),
-		captured:       batch.New(group, each(d.Endings.MarkCaptured)),
+		captured:       batch.New(unhurried(group), each(d.Endings.MarkCaptured)),
 		canceled:       batch.New(group, each(d.Endings.MarkCanceled)),
 		abandoned:      batch.New(group, each(d.Endings.MarkAbandoned)),
-		heard:          batch.New(group, d.Hearing.HeardWebhooks),
-		hear:           batch.New(group, each(d.Hearing.MarkHeard)),
+		heard:          batch.New(unhurried(group), d.Hearing.HeardWebhooks),
+		hear:           batch.New(unhurried(group), each(d.Hearing.MarkHeard)),
 	}
 }
 

@@ -61,7 +61,7 @@ func (c *Client) Find(ctx context.Context, eventID string, session sale.SessionH
 // Release gives the seats of a session's hold back. One that an order is being paid with is sale.Conflict
 // "checkout_in_progress", unless order names that order.
 func (c *Client) Release(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, order string) error {
-	r, err := c.release.Run(ctx, c.c, []string{holdKey(eventID, session)}, id.String(), order).Slice()
+	r, err := c.answers(ctx, c.release, []string{holdKey(eventID, session)}, id.String(), order)
 	if err != nil {
 		return unavailable("release hold", err)
 	}
@@ -82,8 +82,8 @@ func checkoutInProgress(order any) error {
 // names an order that failed and may be replaced, "" for none. A hold that another order is being paid with is
 // sale.Conflict "checkout_in_progress" with the field order_id.
 func (c *Client) Bind(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, b sale.Binding) (sale.Hold, error) {
-	r, err := c.bind.Run(ctx, c.c, holdKeys(eventID, session), id.String(), session.String(), b.Order.String(), hex.EncodeToString(b.Request[:]),
-		b.Window.Milliseconds(), b.Replace).Slice()
+	r, err := c.answers(ctx, c.bind, holdKeys(eventID, session), id.String(), session.String(), b.Order.String(), hex.EncodeToString(b.Request[:]),
+		b.Window.Milliseconds(), b.Replace)
 	if err != nil {
 		return sale.Hold{}, unavailable("bind hold", err)
 	}
@@ -106,7 +106,7 @@ func (c *Client) Bind(ctx context.Context, eventID string, session sale.SessionH
 // Extend lets the hold that an order is being paid with live for at least window from now, with all its seats. It is
 // false, and nothing is extended, where the hold has lapsed, isn't that order's, or lost a seat. It never shortens.
 func (c *Client) Extend(ctx context.Context, eventID string, session sale.SessionHash, id, order uuid.UUID, window time.Duration) (bool, error) {
-	r, err := c.extend.Run(ctx, c.c, holdKeys(eventID, session), id.String(), session.String(), order.String(), window.Milliseconds()).Slice()
+	r, err := c.answers(ctx, c.extend, holdKeys(eventID, session), id.String(), session.String(), order.String(), window.Milliseconds())
 	if err != nil {
 		return false, unavailable("extend hold", err)
 	}
@@ -117,7 +117,7 @@ func (c *Client) Extend(ctx context.Context, eventID string, session sale.Sessio
 // again changes nothing.
 func (c *Client) MarkSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) error {
 	keys := append(holdKeys(eventID, session), boughtKey(eventID, session))
-	if err := c.sell.Run(ctx, c.c, keys, named(seats, hold.String(), soldMark(order), order.String())...).Err(); err != nil {
+	if _, err := c.eval(ctx, c.sell, keys, named(seats, hold.String(), soldMark(order), order.String())...); err != nil {
 		return unavailable("mark sold", err)
 	}
 	return nil
@@ -126,7 +126,7 @@ func (c *Client) MarkSold(ctx context.Context, eventID string, session sale.Sess
 // MarkVoided takes an order's sold marks back, and what its session bought with it. Doing it again changes nothing.
 func (c *Client) MarkVoided(ctx context.Context, eventID string, session sale.SessionHash, order uuid.UUID, seats []string) error {
 	keys := []string{boughtKey(eventID, session), seatsKey(eventID)}
-	if err := c.unsell.Run(ctx, c.c, keys, named(seats, soldMark(order), order.String())...).Err(); err != nil {
+	if _, err := c.eval(ctx, c.unsell, keys, named(seats, soldMark(order), order.String())...); err != nil {
 		return unavailable("mark voided", err)
 	}
 	return nil

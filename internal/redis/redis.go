@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"onsale/internal/batch"
 	"onsale/internal/sale"
 )
 
@@ -26,6 +27,8 @@ var lua embed.FS
 type Client struct {
 	c   redis.UniversalClient
 	now func() time.Time // for what is told of times; when a hold ends is decided by Redis alone
+
+	together *batch.Group[redis.Cmder, struct{}]
 
 	hold, extend, release, bind, sell, unsell, recall, remember, settle, forget, redeem, pace *redis.Script
 }
@@ -72,6 +75,7 @@ func Open(redisURL string) (*Client, error) {
 		opt.PoolSize, opt.DialerRetries, opt.Protocol = poolSize, dials, protocol
 		c.c = redis.NewClient(opt)
 	}
+	c.together = batch.New(together, pipelined(c.c))
 	for name, s := range map[string]**redis.Script{
 		"hold": &c.hold, "extend": &c.extend, "release": &c.release, "bind": &c.bind, "sell": &c.sell, "unsell": &c.unsell, "recall": &c.recall, "remember": &c.remember, "settle": &c.settle, "forget": &c.forget, "redeem": &c.redeem, "pace": &c.pace,
 	} {
@@ -111,13 +115,19 @@ func unavailable(verb string, err error) error {
 // acceptedTTL outlives any backlog; by then the order is in Postgres or in DEAD.
 const acceptedTTL = 24 * time.Hour
 
+func acceptedKey(order uuid.UUID) string { return "order:" + order.String() }
+
 // Accept remembers an accepted checkout, so that its order is found before a worker has begun it.
 func (c *Client) Accept(ctx context.Context, order uuid.UUID, a sale.Accepted) error {
 	b, err := json.Marshal(a)
 	if err != nil {
 		return fmt.Errorf("encode accepted checkout: %w", err)
 	}
-	if err := c.c.Set(ctx, "order:"+order.String(), b, acceptedTTL).Err(); err != nil {
+	set := redis.NewStatusCmd(ctx, "set", acceptedKey(order), b, "px", acceptedTTL.Milliseconds())
+	if _, err := c.together.Do(ctx, set); err != nil {
+		return unavailable("accept", err)
+	}
+	if err := set.Err(); err != nil {
 		return unavailable("accept", err)
 	}
 	return nil
@@ -125,7 +135,11 @@ func (c *Client) Accept(ctx context.Context, order uuid.UUID, a sale.Accepted) e
 
 // Accepted returns an accepted checkout, false where none is known.
 func (c *Client) Accepted(ctx context.Context, order uuid.UUID) (sale.Accepted, bool, error) {
-	b, err := c.c.Get(ctx, "order:"+order.String()).Bytes()
+	get := redis.NewStringCmd(ctx, "get", acceptedKey(order))
+	if _, err := c.together.Do(ctx, get); err != nil {
+		return sale.Accepted{}, false, unavailable("find accepted", err)
+	}
+	b, err := get.Bytes()
 	if errors.Is(err, redis.Nil) {
 		return sale.Accepted{}, false, nil
 	}

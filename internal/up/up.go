@@ -303,7 +303,7 @@ func (l *Local) configs(cfg Config, sec secrets, opsAddr string) configs {
 			PassKeys: sec.PassKey, PassTTL: 10 * time.Minute, AdminToken: sec.AdminToken, WebhookSecrets: []string{webhook}, MaxChunk: maxChunk, EntryCost: cost},
 		admitter: app.Admitter{Common: common, Tick: 100 * time.Millisecond},
 		payworker: app.Payworker{Common: common, StripeSecretKey: l.StripeKey, StripeAPIURL: l.StripeURL, StripeTimeout: 20 * time.Second,
-			RedisURL: l.RedisURL, StripeRate: stripeRate, AckWait: 40 * time.Second, Concurrency: 64, AbandonGrace: time.Minute},
+			RedisURL: l.RedisURL, StripeRate: stripeRate, AckWait: 40 * time.Second, Concurrency: 128, AbandonGrace: time.Minute},
 		committer: app.Committer{Common: common, RedisURL: l.RedisURL, AckWait: 30 * time.Second, Concurrency: 512},
 	}
 }
