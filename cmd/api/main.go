@@ -16,6 +16,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	app.CollectOften(os.Getenv)
+	app.Collect(app.CollectOften, os.Getenv)
 	return app.RunAPI(ctx, cfg, nil, app.NewLog(os.Stderr, cfg.LogLevel, "api"))
 }

@@ -7,6 +7,7 @@ import (
 	"runtime/pprof"
 	"time"
 
+	"onsale/internal/app"
 	"onsale/internal/bench"
 )
 
@@ -59,6 +60,7 @@ func (c *benchCmd) Run(e *env) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	app.Collect(app.CollectSeldom, os.Getenv) // as onsale up
 	// Beside the data, since a disk of memory, as temporary folders often are, would flatter every fsync.
 	dir := e.cli.Data + "-bench"
 	results, err := bench.Run(e.ctx, bench.Config{

@@ -19,7 +19,7 @@ func (c *nodeCmd) Run(e *env) error {
 		return runNode(e, c.Service, app.RunAdmitter, func(cfg app.Admitter) slog.Level { return cfg.LogLevel })
 	}
 	return runNode(e, c.Service, func(ctx context.Context, cfg app.API, log *slog.Logger) error {
-		app.CollectOften(os.Getenv)
+		app.Collect(app.CollectOften, os.Getenv)
 		return app.RunAPI(ctx, cfg, nil, log)
 	}, func(cfg app.API) slog.Level { return cfg.LogLevel })
 }

@@ -44,6 +44,7 @@ func (c *upCmd) Validate() error {
 }
 
 func (c *upCmd) Run(e *env) error {
+	app.Collect(app.CollectSeldom, os.Getenv)
 	l, err := up.Start(e.ctx, up.Config{
 		Dir: e.cli.Data, Fresh: c.Fresh, Listen: c.Listen, OpsListen: c.OpsListen, Services: c.Services, Durable: true,
 		NATSURL: c.NATSURL, DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, StripeKey: c.StripeKey, WebhookSecret: c.WebhookSecret, Entry: c.EntryCost, StripeRate: c.StripeRate,

@@ -45,7 +45,7 @@ type Deps struct {
 // database works while a commit is on its way to the disk or is being made. They touch different orders; of two that
 // want the same seat the later one waits, and finds it sold.
 func Group() batch.Config {
-	return batch.Config{MaxItems: 256, MaxInFlight: 2, Enough: 128, Patience: 2 * time.Millisecond, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
+	return batch.Config{MaxItems: 256, MaxInFlight: 2, Enough: 128, Patience: 8 * time.Millisecond, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
 }
 
 // lookups is how questions about orders are gathered. Nobody waits for what they are asked for.

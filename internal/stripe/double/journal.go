@@ -43,42 +43,78 @@ type keyLine struct {
 	BodyOf  string          `json:"body_of,omitempty"`
 }
 
-// encode renders c as a line, its newline included.
+// encode renders c as a line, its newline included: an entry. Objects are JSON that was made here, so they are put into
+// it as they are; a JSON writer would read each of them again.
 func encode(c *change) []byte {
-	var e entry
-	of := map[string]json.RawMessage{}
-	for _, in := range c.intents {
-		e.Intents, of[in.ID] = append(e.Intents, in.raw), in.raw
+	l := line{b: make([]byte, 0, 4<<10), of: map[string]json.RawMessage{}}
+	objects(&l, "pi", c.intents, func(in *intent) json.RawMessage { return in.raw })
+	objects(&l, "ch", c.charges, func(ch *charge) json.RawMessage { return ch.raw })
+	objects(&l, "re", c.refunds, func(re *refund) json.RawMessage { return re.raw })
+	objects(&l, "du", c.disputes, func(d *dispute) json.RawMessage { return d.raw })
+	items(&l, "ev", c.events, func(ev *event) {
+		raw, id := l.refer(ev.object)
+		l.with(eventLine{event: *ev, ObjectOf: id}, "object", raw)
+	})
+	items(&l, "key", c.keys, func(k *keyRecord) {
+		raw, id := l.refer(k.body)
+		l.with(keyLine{Key: k.key, Print: k.print[:], Status: k.status, Request: k.request, At: k.at, BodyOf: id}, "body", raw)
+	})
+	items(&l, "done", c.done, func(id string) { l.b = append(l.b, mustJSON(id)...) })
+	if len(l.b) == 0 {
+		l.b = append(l.b, '{')
 	}
-	for _, ch := range c.charges {
-		e.Charges, of[ch.ID] = append(e.Charges, ch.raw), ch.raw
-	}
-	for _, re := range c.refunds {
-		e.Refunds, of[re.ID] = append(e.Refunds, re.raw), re.raw
-	}
-	for _, d := range c.disputes {
-		e.Disputes, of[d.ID] = append(e.Disputes, d.raw), d.raw
-	}
-	refer := func(raw json.RawMessage) (json.RawMessage, string) {
-		for id, same := range of {
-			if bytes.Equal(raw, same) {
-				return nil, id
-			}
+	return append(l.b, '}', '\n')
+}
+
+// line is an entry that is being written.
+type line struct {
+	b  []byte
+	of map[string]json.RawMessage // the objects that are in it, by id
+}
+
+// items writes a member of an entry, where it has something.
+func items[T any](l *line, name string, all []T, each func(T)) {
+	for i, item := range all {
+		switch {
+		case i > 0:
+			l.b = append(l.b, ',')
+		case len(l.b) == 0:
+			l.b = append(append(append(l.b, `{"`...), name...), `":[`...)
+		default:
+			l.b = append(append(append(l.b, `,"`...), name...), `":[`...)
 		}
-		return raw, ""
+		each(item)
 	}
-	for _, ev := range c.events {
-		line := eventLine{event: *ev}
-		line.Object, line.ObjectOf = refer(ev.object)
-		e.Events = append(e.Events, line)
+	if len(all) > 0 {
+		l.b = append(l.b, ']')
 	}
-	for _, k := range c.keys {
-		line := keyLine{Key: k.key, Print: k.print[:], Status: k.status, Request: k.request, At: k.at}
-		line.Body, line.BodyOf = refer(k.body)
-		e.Keys = append(e.Keys, line)
+}
+
+// objects writes objects, to which what follows may refer.
+func objects[T object](l *line, name string, all []T, raw func(T) json.RawMessage) {
+	items(l, name, all, func(item T) {
+		l.of[item.key()] = raw(item)
+		l.b = append(l.b, raw(item)...)
+	})
+}
+
+// refer finds the object that raw repeats: its id, or raw itself where there is none.
+func (l *line) refer(raw json.RawMessage) (json.RawMessage, string) {
+	for id, same := range l.of {
+		if bytes.Equal(raw, same) {
+			return nil, id
+		}
 	}
-	e.Done = c.done
-	return append(mustJSON(e), '\n')
+	return raw, ""
+}
+
+// with writes v, and raw as one more member of it where there is one.
+func (l *line) with(v any, name string, raw json.RawMessage) {
+	l.b = append(l.b, mustJSON(v)...)
+	if raw != nil {
+		l.b = append(append(append(l.b[:len(l.b)-1], `,"`...), name...), `":`...)
+		l.b = append(append(l.b, raw...), '}')
+	}
 }
 
 // decode is the inverse of encode. Objects keep the very bytes of the line.
