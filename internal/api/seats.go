@@ -22,18 +22,18 @@ var (
 )
 
 // viewer finds the event of a call that may see its seats.
-func (s *server) viewer(ctx *fasthttp.RequestCtx, event string) (*onSale, error) {
-	o, _, err := s.entitled(context.Background(), &ctx.Request, event, string(ctx.Request.Header.Peek(sessionHeader)))
+func (s *server) viewer(ctx *fasthttp.RequestCtx, event string) (*onSale, sale.SessionHash, error) {
+	o, session, err := s.entitled(context.Background(), &ctx.Request, event, string(ctx.Request.Header.Peek(sessionHeader)))
 	if err != nil {
-		return nil, err
+		return nil, session, err
 	}
-	return o, selling(o.last().State)
+	return o, session, selling(o.last().State)
 }
 
 // getSeats answers the whole map, or what changed in it since a version. A client that has the map already, as its
 // entity tag says, is told so and no more: most calls are that.
 func (s *server) getSeats(ctx *fasthttp.RequestCtx, event string) error {
-	o, err := s.viewer(ctx, event)
+	o, _, err := s.viewer(ctx, event)
 	if err != nil {
 		return err
 	}
@@ -114,11 +114,9 @@ const (
 	streamsWait = 5 * time.Second
 )
 
-var errTooManyStreams = sale.Errorf(sale.Unavailable, "too_many_streams", "this node has all the streams that it can have: ask for the seats instead, or try again").After(streamsWait)
-
 // getSeatStream answers with the changes of the map as they come.
 func (s *server) getSeatStream(ctx *fasthttp.RequestCtx, event string) error {
-	o, err := s.viewer(ctx, event)
+	o, session, err := s.viewer(ctx, event)
 	if err != nil {
 		return err
 	}
@@ -126,10 +124,8 @@ func (s *server) getSeatStream(ctx *fasthttp.RequestCtx, event string) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case s.streaming <- struct{}{}:
-	default:
-		return errTooManyStreams
+	if err := s.streams.add(session); err != nil {
+		return err
 	}
 	since := string(ctx.Request.Header.Peek("Last-Event-ID"))
 	if since == "" {
@@ -141,6 +137,6 @@ func (s *server) getSeatStream(ctx *fasthttp.RequestCtx, event string) error {
 	h.SetCanonical(cacheControl, noStore)
 	h.Set("X-Accel-Buffering", "no") // nginx would gather frames
 	h.SetConnectionClose()
-	ctx.Response.SetBodyStream(s.newSeatStream(o, m, problem.Bearer(&ctx.Request), since), -1)
+	ctx.Response.SetBodyStream(s.newSeatStream(o, m, session, problem.Bearer(&ctx.Request), since), -1)
 	return nil
 }

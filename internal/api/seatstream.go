@@ -14,9 +14,10 @@ import (
 // sent was made once for all who have the same version.
 type seatStream struct {
 	*server
-	o    *onSale
-	m    *watched
-	pass string
+	o       *onSale
+	m       *watched
+	session sale.SessionHash
+	pass    string
 
 	version string // that the client has
 	rest    []byte // of a frame, to be read
@@ -31,14 +32,18 @@ const heartbeat = 15 * time.Second
 
 var heartbeatFrame = []byte(":\n\n")
 
-func (s *server) newSeatStream(o *onSale, m *watched, pass, since string) *seatStream {
-	seatStreams.Inc()
-	return &seatStream{server: s, o: o, m: m, pass: pass, version: since, beat: time.NewTicker(s.heartbeat)}
+func (s *server) newSeatStream(o *onSale, m *watched, session sale.SessionHash, pass, since string) *seatStream {
+	return &seatStream{server: s, o: o, m: m, session: session, pass: pass, version: since, beat: time.NewTicker(s.heartbeat)}
 }
 
 // Read waits for the next frame, and gives as much of it as there is room for.
 func (s *seatStream) Read(p []byte) (int, error) {
 	for len(s.rest) == 0 {
+		select { // where there is always something to say, nobody waits for the beat
+		case <-s.beat.C:
+			s.look()
+		default:
+		}
 		if s.over || s.ended() {
 			return 0, io.EOF
 		}
@@ -53,8 +58,7 @@ func (s *seatStream) Read(p []byte) (int, error) {
 func (s *seatStream) Close() error {
 	s.close.Do(func() {
 		s.beat.Stop()
-		<-s.streaming
-		seatStreams.Dec()
+		s.streams.remove(s.session)
 	})
 	return nil
 }
@@ -96,10 +100,15 @@ func (s *seatStream) wait(e *seatmap.Edition) {
 	case <-s.m.over:
 	case <-s.life.Done():
 	case <-s.beat.C:
-		s.m.use(s.Now())
+		s.look()
 		s.rest = heartbeatFrame
-		if _, err := s.Passes.Verify(s.pass); err != nil {
-			s.over = true // it comes again with another pass
-		}
+	}
+}
+
+// look ends the stream where its pass has ended: its client comes again with another.
+func (s *seatStream) look() {
+	s.m.use(s.Now())
+	if _, err := s.Passes.Verify(s.pass); err != nil {
+		s.over = true
 	}
 }

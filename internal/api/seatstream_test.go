@@ -111,7 +111,7 @@ func theatreNode(t *testing.T, streams int) (*server, *onSale, *theatre, context
 	life, end := context.WithCancel(t.Context())
 	s := &server{
 		Deps: Deps{Memory: h, Catalog: h, Notices: h, Passes: passes, Now: time.Now, Log: slog.New(slog.DiscardHandler)},
-		life: life, streaming: make(chan struct{}, streams), heartbeat: heartbeat, notices: newNotices(h, time.Now), told: newWaiters(),
+		life: life, streams: newStreams(streams), heartbeat: heartbeat, notices: newNotices(h, time.Now), told: newWaiters(),
 	}
 	s.sales = newSales(s)
 	o := &onSale{event: sale.Event{ID: "gala", Currency: "eur"}, ordinal: map[string]int{}}
@@ -150,8 +150,10 @@ func (s *server) open(t *testing.T, o *onSale, since string) (*seatStream, *watc
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.streaming <- struct{}{}
-	return s.newSeatStream(o, m, token, since), m
+	if err := s.streams.add(sale.SessionHash{1}); err != nil {
+		t.Fatal(err)
+	}
+	return s.newSeatStream(o, m, sale.SessionHash{1}, token, since), m
 }
 
 // read is the next frame.
@@ -194,8 +196,8 @@ func TestSeatStream_Reads(t *testing.T) {
 		if took := time.Since(began); took < 30*time.Second || took > 80*time.Second {
 			t.Errorf("a stream outlives its pass by %s", took)
 		}
-		if err := errors.Join(r.Close(), r.Close()); err != nil || len(s.streaming) != 0 {
-			t.Errorf("%d streams are left, %v", len(s.streaming), err)
+		if err := errors.Join(r.Close(), r.Close()); err != nil || s.streams.all != 0 || len(s.streams.each) != 0 {
+			t.Errorf("%d streams are left, %v", s.streams.all, err)
 		}
 	})
 }
@@ -223,6 +225,60 @@ func TestSeatStream_EndsWithTheServiceAndTheSale(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A stream on which there is always something to say ends with its pass as any other does.
+func TestSeatStream_BusyOneEndsWithItsPass(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, o, h, end := theatreNode(t, 1)
+		defer end()
+		r, m := s.open(t, o, "")
+		defer func() { _ = r.Close() }()
+		began := time.Now()
+		for n := 0; ; n++ {
+			h.set(func() { h.held["a"] = n%2 == 0 })
+			if n%2 == 0 {
+				m.Hold(uuid.UUID{1}, []string{"a"}, time.Now().Add(time.Hour))
+			} else {
+				m.Free(uuid.UUID{1}, []string{"a"})
+			}
+			m.changed()
+			time.Sleep(3 * cutEvery) // so that there is an edition before it is read
+			synctest.Wait()
+			if read(t, r) == "" {
+				break
+			}
+			if time.Since(began) > 5*time.Minute {
+				t.Fatal("the stream outlives its pass")
+			}
+		}
+		if took := time.Since(began); took < 30*time.Second || took > 90*time.Second {
+			t.Errorf("the stream ended after %s", took)
+		}
+	})
+}
+
+// One session can't have all the streams of a node.
+func TestSeatStream_SessionHasAFew(t *testing.T) {
+	t.Parallel()
+	s := newStreams(maxStreamsEach + 1)
+	one, other := sale.SessionHash{1}, sale.SessionHash{2}
+	for range maxStreamsEach {
+		if err := s.add(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.add(one); !errors.Is(err, errTooManyTabs) {
+		t.Errorf("one tab too many: %v", err)
+	}
+	if err := s.add(other); err != nil {
+		t.Errorf("another session: %v", err)
+	}
+	s.remove(one)
+	if err := s.add(one); err != nil {
+		t.Errorf("after one was closed: %v", err)
 	}
 }
 

@@ -108,8 +108,8 @@ type server struct {
 	checkouts, webhooks *batch.Group[events.Outgoing, stored] // what is answered once it is durable
 
 	notices   *notices
-	payments  pace.Board    // as the payworkers tell
-	streaming chan struct{} // one for each stream of seat changes
+	payments  pace.Board // as the payworkers tell
+	streams   *streams
 	heartbeat time.Duration // of such a stream
 
 	door    *door
@@ -144,7 +144,7 @@ func newServer(life context.Context, d Deps) *server {
 		return s.Holds.TakeAll(ctx, wanted)
 	})
 	s.checkouts, s.webhooks = batch.New(checkoutGroup, s.store), batch.New(webhookGroup, s.store)
-	s.notices, s.streaming, s.heartbeat = newNotices(d.Notices, d.Now), make(chan struct{}, maxStreams), heartbeat
+	s.notices, s.streams, s.heartbeat = newNotices(d.Notices, d.Now), newStreams(maxStreams), heartbeat
 	s.sales = newSales(s)
 	return s
 }
