@@ -67,14 +67,13 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 		}
 		for _, record := range d.records {
 			if !h.begin(abandoned, func() {
+				d.extend()
 				hctx, cancel := context.WithTimeout(work, w.AckWait-w.AckWait/10)
 				defer cancel()
 				d.handle(hctx, record, handle)
 			}) {
 				d.settled(retry, errAbandoned)
-				continue
 			}
-			d.extend()
 		}
 	}, jetstream.PullMaxMessages(cmp.Or(w.Prefetch, w.Concurrency)), jetstream.PullExpiry(pullExpiry), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		c.log.Warn("consume", "consumer", w.Durable, "error", err)
@@ -100,22 +99,6 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 		c.log.Warn("send the last acks; messages may come again", "consumer", w.Durable, "error", err)
 	}
 	return nil
-}
-
-// backlogLimit is how long the broker may take to tell a backlog.
-const backlogLimit = 2 * time.Second
-
-// Backlog is how many messages a durable consumer, which any number of processes share, has not acknowledged: those that
-// wait, those under way, and those that are put off.
-func (c *Client) Backlog(ctx context.Context, stream, durable string) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, backlogLimit)
-	defer cancel()
-	consumer, err := c.js.Consumer(ctx, stream, durable) // asks for its state
-	if err != nil {
-		return 0, fmt.Errorf("read the backlog of %s: %w", durable, err)
-	}
-	info := consumer.CachedInfo()
-	return info.NumPending + uint64(info.NumAckPending), nil
 }
 
 // handlers are the goroutines that handle a consumer's records. They stay for the next record: a stack that has grown
@@ -175,15 +158,15 @@ var errAbandoned = errors.New("this worker is going")
 // delivery is a message that a worker was given. It is acknowledged when all of its records are.
 type delivery struct {
 	*Client
-	worker   Worker
-	msg      jetstream.Msg
-	records  []events.Message
-	extended time.Time // when the broker was last told that the message is being worked on
+	worker  Worker
+	msg     jetstream.Msg
+	records []events.Message
 
-	mu    sync.Mutex
-	left  int
-	worst verdict
-	why   error // of the worst
+	mu       sync.Mutex
+	extended time.Time // when the broker was last told that the message is being worked on
+	left     int
+	worst    verdict
+	why      error // of the worst
 }
 
 func (c *Client) delivery(w Worker, m jetstream.Msg) (*delivery, error) {
@@ -194,6 +177,7 @@ func (c *Client) delivery(w Worker, m jetstream.Msg) (*delivery, error) {
 	in := received(m, meta)
 	in.Delivered = int(meta.NumDelivered)
 	records := in.Records()
+	c.average(w.Durable).add(len(records))
 	return &delivery{Client: c, worker: w, msg: m, records: records, left: len(records)}, nil
 }
 
@@ -208,6 +192,8 @@ func received(m jetstream.Msg, meta *jetstream.MsgMetadata) events.Message {
 // extend begins AckWait anew when a record is begun: its message has waited in this worker, and its records for
 // each other.
 func (d *delivery) extend() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if time.Since(d.extended) < d.worker.AckWait/10 { // what a handler's limit leaves of it
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,6 +34,7 @@ type Client struct {
 	js       jetstream.JetStream
 	replicas int
 	log      *slog.Logger
+	packed   sync.Map // from a consumer's name to the *average of records in its messages
 }
 
 // Connect opens the connection, which afterwards heals by itself for as long as it takes.

@@ -159,6 +159,9 @@ func RunCommitter(ctx context.Context, cfg Committer, log *slog.Logger) error {
 // consume is a worker's durable consumer of a stream.
 func (p *platform) consume(w nats.Worker, durable, stream string, subjects ...string) events.Consume {
 	w.Durable, w.Stream, w.Subjects, w.Prefetch = durable, stream, subjects, 8 // each may hold many records
+	if stream == events.Checkouts {
+		w.Prefetch = 2 // and these may wait for their turns at Stripe: what is buffered must be begun before it is given again
+	}
 	return func(ctx context.Context, handle events.Handler) error { return p.nats.Consume(ctx, w, handle) }
 }
 

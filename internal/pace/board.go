@@ -10,6 +10,9 @@ import (
 // Fresh is for how long what a payworker told counts; each tells it once a second.
 const Fresh = 5 * time.Second
 
+// CallsEach is how many calls an order takes: its authorization and its capture.
+const CallsEach = 2
+
 // MaxWait bounds the wait that is told: whoever waits for longer needs an operator, not a number.
 const MaxWait = 30 * time.Minute
 
@@ -46,22 +49,30 @@ func (b *Board) Hear(n events.PaymentsNotice, now time.Time) {
 	b.said[n.Node] = said{n, now}
 }
 
-// Payments is how payments go; false where no worker has told lately.
+// Payments is how payments go; false where no worker has told lately, or none knows yet how fast it is. Workers that have
+// measured nothing each tell the account's whole rate, so together they are no faster than that.
 func (b *Board) Payments(now time.Time) (Payments, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var p Payments
-	known := false
+	known, allowed := false, 0.0
 	var newest time.Time
 	for _, s := range b.said {
 		if now.Sub(s.at) > Fresh {
 			continue
 		}
-		known = true
+		known = known || s.Rate > 0 || s.Backlog == 0
 		p.Rate += s.Rate
+		allowed = max(allowed, s.Allowed)
 		if !s.at.Before(newest) { // each tells the backlog of all
 			p.Backlog, newest = s.Backlog, s.at
 		}
+	}
+	if !known {
+		return Payments{}, false
+	}
+	if allowed > 0 {
+		p.Rate = min(p.Rate, allowed/CallsEach)
 	}
 	if p.Backlog > 0 {
 		p.Wait = MaxWait

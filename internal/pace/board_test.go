@@ -26,7 +26,14 @@ func TestBoardSumsItsWorkers(t *testing.T) {
 	now = now.Add(pace.Fresh)
 	is("once one is silent", true, pace.Payments{Rate: 6, Backlog: 100, Wait: 100 * time.Second / 6})
 	b.Hear(events.PaymentsNotice{Node: "b", Backlog: 1}, now)
-	is("while nothing is dealt with", true, pace.Payments{Backlog: 1, Wait: pace.MaxWait})
+	is("while nobody knows", false, pace.Payments{})
+	b.Hear(events.PaymentsNotice{Node: "b", Rate: 0.001, Backlog: 9}, now)
+	is("while hardly anything is dealt with", true, pace.Payments{Rate: 0.001, Backlog: 9, Wait: pace.MaxWait})
+	for _, node := range []string{"b", "c", "d"} {
+		b.Hear(events.PaymentsNotice{Node: node, Rate: 12.5, Allowed: 25, Backlog: 25}, now)
+	}
+	is("of more than the account allows", true, pace.Payments{Rate: 12.5, Backlog: 25, Wait: 2 * time.Second})
+	now = now.Add(pace.Fresh + 1)
 	b.Hear(events.PaymentsNotice{Node: "b"}, now)
 	is("with nothing to do", true, pace.Payments{})
 	now = now.Add(pace.Fresh + 1)

@@ -49,6 +49,10 @@ type Bucket struct {
 	cutAt time.Time
 }
 
+// mostAhead is how far ahead turns can be given out. A clock that was ahead for a while must not stop all calls until it is
+// there again.
+const mostAhead = 5 * time.Minute
+
 // NewBucket makes a full bucket.
 func NewBucket(l Limit, now func() time.Time) *Bucket { return &Bucket{limit: l, now: now} }
 
@@ -58,6 +62,9 @@ func (b *Bucket) Reserve(_ context.Context, n int) (Grant, error) {
 	defer b.mu.Unlock()
 	now := b.now()
 	g := Grant{Rate: RateAfter(b.limit.Rate, b.cut, now.Sub(b.cutAt))}
+	if latest := now.Add(mostAhead + span(float64(b.limit.Burst), g.Rate)); b.due.After(latest) {
+		b.due = latest
+	}
 	if b.due.Before(now) {
 		b.due = now
 	}

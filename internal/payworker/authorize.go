@@ -42,15 +42,18 @@ func (w *worker) checkout(ctx context.Context, m events.Message) error {
 		if !c.RequestedAt.IsZero() && c.RequestedAt.Before(since) {
 			since = c.RequestedAt
 		}
-		return w.authorize(ctx, a, since, m.Delivered)
-	case m.Delivered > 1 && (a.State == sale.Canceled || a.State == sale.Declined):
+		if err = w.authorize(ctx, a, since, m.Delivered); sale.KindOf(err) != sale.Unavailable {
+			w.flow.done.Add(1)
+		}
+		return err
+	case m.Delivered > 1 && a.IntentID == "" && (a.State == sale.Canceled || a.State == sale.Declined):
 		return w.leftOver(ctx, a, m.Delivered)
 	}
 	return nil // decided by an earlier delivery: Stripe is not called again
 }
 
-// leftOver ends what Stripe still has of an attempt that has ended, reserved money or a page that waits for its buyer:
-// the delivery before this one may have been about to, and failed.
+// leftOver ends what Stripe still has of an attempt that ended before anything was known of its intent, reserved money or
+// a page that waits for its buyer: the delivery before this one may have been about to, and failed.
 func (w *worker) leftOver(ctx context.Context, a sale.Attempt, try int) error {
 	i, found, err := w.Gateway.Find(ctx, a.ID)
 	if err == nil && found && (i.Status == sale.IntentRequiresCapture || i.Status == sale.IntentRequiresAction) {
@@ -66,6 +69,7 @@ func (w *worker) authorize(ctx context.Context, a sale.Attempt, since time.Time,
 		if err != nil {
 			return err
 		}
+		w.asks.forget(a.ID)
 		if !found {
 			return w.decline(ctx, a, "", "payment_unavailable", sale.Webhook{})
 		}

@@ -86,24 +86,12 @@ func (w *worker) cover(ctx context.Context, c events.CheckoutRequested) {
 const (
 	tellEvery = time.Second
 	rateKeep  = 0.8 // of the measured rate is kept from one second to the next: it follows a change in some five seconds
-	callsEach = 2   // calls that an order takes, until it is measured: its authorization and its capture
 )
 
-// flow counts checkouts that are done with, for whoever wants to know how long the next will wait.
+// flow counts checkouts that Stripe was asked about and are done with, for whoever wants to know how long the next will wait.
 type flow struct {
 	done atomic.Int64
 	rate float64 // checkouts a second that this worker deals with while there are enough
-}
-
-// through counts what a handler is done with.
-func (f *flow) through(handle events.Handler) events.Handler {
-	return func(ctx context.Context, m events.Message) error {
-		err := handle(ctx, m)
-		if sale.KindOf(err) != sale.Unavailable {
-			f.done.Add(1)
-		}
-		return err
-	}
 }
 
 // measure takes note of a second in which so many were done, and so many wait after it. Only a second in which the worker
@@ -122,7 +110,7 @@ func (f *flow) measure(done int64, backlog uint64) {
 func (w *worker) tell(ctx context.Context) error {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
-	w.flow.rate = w.Pace.Rate() / callsEach
+	w.flow.rate = w.Pace.Rate() / pace.CallsEach
 	w.flow.done.Store(0)
 	for {
 		select {

@@ -167,7 +167,7 @@ func Run(ctx context.Context, d Deps) error {
 		d.Relay(relaying)
 	}()
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.Checkouts(gctx, w.flow.through(w.checkout)) })
+	g.Go(func() error { return d.Checkouts(gctx, w.checkout) })
 	g.Go(func() error { return w.tell(gctx) })
 	g.Go(func() error { return d.Orders(gctx, w.order) })
 	g.Go(func() error { return d.Payments(gctx, w.refund) })

@@ -50,6 +50,11 @@ func (c *Client) describe(ctx context.Context, eventID string, pairs []string) (
 	if err := live.answered(ctx); err != nil {
 		return nil, err
 	}
+	for _, asked := range left {
+		if err := asked.Err(); err != nil {
+			return nil, err
+		}
+	}
 	var out []sale.SeatKey
 	for i := 0; i < len(pairs); i += 2 {
 		o, _ := ownerOf(pairs[i+1])

@@ -88,8 +88,19 @@ func (m *model) take(session sale.SessionHash, seats []string, ttl time.Duration
 		switch {
 		case !slices.Equal(h.seats, seats):
 			return nil, result{code: "session_has_hold", of: h.id.String()}
-		case h.order != uuid.Nil || m.lost(h) == "":
+		case m.lost(h) == "":
 			return h, done
+		case h.order != uuid.Nil:
+			var lost []string
+			for _, seat := range seats {
+				if o, has := m.owners[seat]; has && o.hold != h {
+					lost = append(lost, seat)
+				}
+			}
+			if lost == nil {
+				return h, done
+			}
+			return nil, result{code: "seats_taken", seat: lost}
 		}
 		m.end(h) // a seat was sold from under it
 	}

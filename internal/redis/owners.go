@@ -55,8 +55,11 @@ func (l liveness) answered(ctx context.Context) error {
 	if len(l.asked) == 0 {
 		return nil
 	}
-	if _, err := l.pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return err
+	_, _ = l.pipe.Exec(ctx) // of several errors it says one
+	for _, asked := range l.asked {
+		if err := asked.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (c *Client) Accept(ctx context.Context, order uuid.UUID, a sale.Accepted) e
 		return fmt.Errorf("encode accepted checkout: %w", err)
 	}
 	set := redis.NewStatusCmd(ctx, "set", acceptedKey(order), b, "px", acceptedTTL.Milliseconds())
-	if _, err := c.together.Do(ctx, set); err != nil {
+	if err := c.do(ctx, set); err != nil {
 		return unavailable("accept", err)
 	}
 	if err := set.Err(); err != nil {
@@ -136,7 +136,7 @@ func (c *Client) Accept(ctx context.Context, order uuid.UUID, a sale.Accepted) e
 // Accepted returns an accepted checkout, false where none is known.
 func (c *Client) Accepted(ctx context.Context, order uuid.UUID) (sale.Accepted, bool, error) {
 	get := redis.NewStringCmd(ctx, "get", acceptedKey(order))
-	if _, err := c.together.Do(ctx, get); err != nil {
+	if err := c.do(ctx, get); err != nil {
 		return sale.Accepted{}, false, unavailable("find accepted", err)
 	}
 	b, err := get.Bytes()

@@ -62,7 +62,6 @@ func (c *Client) TakeAll(ctx context.Context, wanted []sale.Wanted) ([]sale.Taki
 
 // round is one run of the script: some who want seats of one event.
 type round struct {
-	event   string
 	seats   []string // its one key
 	count   int      // of seats
 	wanted  []int    // where they are among all
@@ -78,7 +77,7 @@ func takeRounds(wanted []sale.Wanted) []*round {
 	for at, w := range wanted {
 		r := open[w.EventID]
 		if r == nil || r.count+len(w.Seats) > seatsAtOnce {
-			r = &round{event: w.EventID, seats: []string{seatsKey(w.EventID)}}
+			r = &round{seats: []string{seatsKey(w.EventID)}}
 			open[w.EventID], all = r, append(all, r)
 		}
 		r.add(at, w)

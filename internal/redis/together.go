@@ -11,7 +11,7 @@ import (
 
 // together bounds the round trips that calls share: what is asked while some are under way goes with the next. A lone
 // one goes at once.
-var together = batch.Config{MaxItems: 128, MaxInFlight: 4, Enough: 32, Patience: time.Millisecond, MaxQueue: 32 << 10, Timeout: 5 * time.Second}
+var together = batch.Config{MaxItems: 128, MaxInFlight: 4, Enough: 32, Patience: time.Millisecond, MaxQueue: 32 << 10, MaxWait: 2 * time.Second, Timeout: 5 * time.Second}
 
 // pipelined is how commands of many calls are made in one round trip. Each has its own answer.
 func pipelined(c redis.UniversalClient) func(context.Context, []redis.Cmder) ([]struct{}, error) {
@@ -25,6 +25,17 @@ func pipelined(c redis.UniversalClient) func(context.Context, []redis.Cmder) ([]
 	}
 }
 
+// do makes a command, in a round trip with others that are made now; the command has the answer. In a cluster it goes by
+// itself: together, all would wait for the slowest node.
+func (c *Client) do(ctx context.Context, cmd redis.Cmder) error {
+	if _, cluster := c.c.(*redis.ClusterClient); cluster {
+		_ = c.c.Process(ctx, cmd) // the command has the error
+		return nil
+	}
+	_, err := c.together.Do(ctx, cmd)
+	return err
+}
+
 // eval runs a script, in a round trip with others that are asked for now. The error says that it may or may not have
 // been run, as the command's own does.
 func (c *Client) eval(ctx context.Context, s *redis.Script, keys []string, args ...any) (*redis.Cmd, error) {
@@ -35,7 +46,7 @@ func (c *Client) eval(ctx context.Context, s *redis.Script, keys []string, args 
 	}
 	cmd := redis.NewCmd(ctx, append(all, args...)...)
 	cmd.SetFirstKeyPos(3) // by which a cluster's node is found
-	if _, err := c.together.Do(ctx, cmd); err != nil {
+	if err := c.do(ctx, cmd); err != nil {
 		return nil, err
 	}
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") { // a Redis that has just begun: this also teaches it

@@ -149,7 +149,7 @@ func classOf(req *http.Request) pace.Class {
 	switch {
 	case req.Method == http.MethodPost && path == "v1/payment_intents": // an authorization
 		return pace.Begin
-	case req.Method == http.MethodGet && strings.Count(path, "/") == 1: // a list
+	case req.Method == http.MethodGet && (strings.Count(path, "/") == 1 || strings.HasSuffix(path, "/search")): // many objects
 		return pace.Begin
 	}
 	return pace.Finish

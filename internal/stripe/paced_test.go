@@ -30,6 +30,7 @@ func TestEveryCallHasItsClass(t *testing.T) {
 	for call, want := range map[string]pace.Class{
 		"POST /v1/payment_intents":              pace.Begin,
 		"GET /v1/payment_intents?limit=100":     pace.Begin,
+		"GET /v1/payment_intents/search?query=": pace.Begin,
 		"GET /v1/refunds?payment_intent=pi_1":   pace.Begin,
 		"POST /v1/payment_intents/pi_1/capture": pace.Finish,
 		"POST /v1/payment_intents/pi_1/cancel":  pace.Finish,

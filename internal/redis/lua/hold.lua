@@ -55,6 +55,23 @@ local function owner(i)
   end
 end
 
+-- taken is the refusal that names those of the seats that someone else than one owner has; nothing where there is none.
+local function taken(first, last, but)
+  local answer
+  for i = first, last do
+    local by, holder = owner(i)
+    if by and by ~= but then
+      answer = answer or {'taken'}
+      local n = #answer
+      answer[n + 1], answer[n + 2], answer[n + 3], answer[n + 4] = i - first + 1, holder, 0, -1
+      if holder ~= '' then
+        answer[n + 3], answer[n + 4] = tonumber(string.match(by, '[^|]*$')), call('PTTL', prefix .. 'hold:' .. holder)
+      end
+    end
+  end
+  return answer
+end
+
 local fence = 0 -- the last that was given; as many as may be needed are taken at once
 local function answer(n, id, session, ttl, most, wish)
   local first, last = (ends[n - 1] or 0) + 1, ends[n]
@@ -68,10 +85,14 @@ local function answer(n, id, session, ttl, most, wish)
     for i = first, last do
       lost = lost or owner(i) ~= mine
     end
-    if not lost or order ~= '' then
+    if not lost then
       return {'same', hold, tonumber(its), call('PTTL', prefix .. 'hold:' .. session)}
     end
-    -- A seat was sold from under it, to someone who paid late: it is of no use to anyone.
+    -- A seat was sold from under it, to someone who paid late: it is of no use to anyone. One that an order is bound to
+    -- stays until that has ended.
+    if order ~= '' then
+      return taken(first, last, mine) or {'same', hold, tonumber(its), call('PTTL', prefix .. 'hold:' .. session)}
+    end
     call('DEL', prefix .. 'hold:' .. session)
     records[session] = false
   end
@@ -84,20 +105,9 @@ local function answer(n, id, session, ttl, most, wish)
       return {'limit', bought}
     end
   end
-  local taken
-  for i = first, last do
-    local by, holder = owner(i)
-    if by then
-      taken = taken or {'taken'}
-      local t = #taken
-      taken[t + 1], taken[t + 2], taken[t + 3], taken[t + 4] = i - first + 1, holder, 0, -1
-      if holder ~= '' then
-        taken[t + 3], taken[t + 4] = tonumber(string.match(by, '[^|]*$')), call('PTTL', prefix .. 'hold:' .. holder)
-      end
-    end
-  end
-  if taken then
-    return taken
+  local refused = taken(first, last)
+  if refused then
+    return refused
   end
   if fence == 0 then
     fence = call('INCRBY', prefix .. 'fence', #ends - n + 1) - (#ends - n + 1)
