@@ -61,7 +61,7 @@ var ErrNoHold = Errorf(NotFound, "hold_not_found", "there is no such hold; it ma
 
 // SeatsTaken is the refusal that names the seats someone else has.
 func SeatsTaken(seats []string) *Error {
-	return Errorf(Conflict, "seats_taken", "someone else has %s", strings.Join(seats, ", ")).With("seats", seats)
+	return &Error{Kind: Conflict, Code: "seats_taken", Detail: "someone else has " + strings.Join(seats, ", "), Fields: map[string]any{"seats": seats}}
 }
 
 // TooManyInSale is the refusal of seats to a session that would have more of a sale than it may.
