@@ -52,14 +52,14 @@ func TestClaimStaleAttempts(t *testing.T) {
 		{time.Second, 1, "1"}, // until they are looked at again, in the same order
 		{0, 10, "0"},
 	} {
-		r.clock.advance(c.pass)
+		r.clock.Advance(c.pass)
 		if got := r.stale(begun, c.limit); got != c.want {
 			t.Errorf("after %s: %q, want %q", c.pass, got, c.want)
 		}
 	}
 	// One that nobody has looked at comes before those that could not be ended.
 	begun = append(begun, r.begin(checkout(4))...)
-	r.clock.advance(12 * time.Minute)
+	r.clock.Advance(12 * time.Minute)
 	if got := r.stale(begun, 1); got != "4" {
 		t.Errorf("first %q", got)
 	}
@@ -85,7 +85,7 @@ func TestManyClaimDifferentAttempts(t *testing.T) {
 		}
 		want[a.ID] = now
 	}
-	r.clock.advance(12 * time.Minute)
+	r.clock.Advance(12 * time.Minute)
 	got := map[uuid.UUID]int{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -127,7 +127,7 @@ func TestClaimStaleRefunds(t *testing.T) {
 	var refunds []sale.Refund
 	for i := range 4 {
 		refunds = append(refunds, r.refund(r.bought(i).OrderID))
-		r.clock.advance(time.Second)
+		r.clock.Advance(time.Second)
 	}
 	if err := r.store.MarkRefundPending(t.Context(), refunds[1].ID, "re_1", sale.Webhook{}); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestClaimStaleRefunds(t *testing.T) {
 		limit int
 		want  []int
 	}{{0, 10, nil}, {5 * time.Minute, 1, []int{0}}, {time.Second, 10, []int{1}}, {0, 10, nil}, {9 * time.Minute, 10, nil}, {time.Minute, 10, []int{0, 1}}} {
-		r.clock.advance(c.pass)
+		r.clock.Advance(c.pass)
 		all, err := r.store.ClaimStaleRefunds(t.Context(), r.clock.Now().Add(-5*time.Minute), 10*time.Minute, c.limit)
 		if err != nil || len(all) != len(c.want) {
 			t.Fatalf("after %s: %+v (%v), want %v", c.pass, all, err, c.want)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"onsale/events"
@@ -30,11 +29,7 @@ func readDisputes(ctx context.Context, q querier, where string, args ...any) ([]
 func (s *Store) MarkDispute(ctx context.Context, d sale.Dispute, heard sale.Webhook) error {
 	return s.transact(ctx, func(tx pgx.Tx) error {
 		now := s.now()
-		var order uuid.UUID
-		if err := tx.QueryRow(ctx, `SELECT order_id FROM payment_attempts WHERE attempt_id = $1`, d.AttemptID).Scan(&order); err != nil {
-			return err
-		}
-		o, err := lockOrder(ctx, tx, order)
+		o, err := lockOrderOf(ctx, tx, d.AttemptID)
 		if err != nil {
 			return err
 		}

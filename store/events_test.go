@@ -165,14 +165,14 @@ func TestSaleOpensByTheClock(t *testing.T) {
 		}
 		return controls["timed"].State
 	}
-	r.clock.advance(time.Minute - time.Millisecond)
+	r.clock.Advance(time.Minute - time.Millisecond)
 	if s := state(); s != sale.Lobby {
 		t.Errorf("just before: %s", s)
 	}
 	if err := r.store.MoveSale(t.Context(), "timed", sale.Paused); sale.KindOf(err) != sale.Conflict {
 		t.Errorf("a lobby was paused: %v", err)
 	}
-	r.clock.advance(time.Millisecond)
+	r.clock.Advance(time.Millisecond)
 	if s := state(); s != sale.Open {
 		t.Errorf("at the time: %s", s)
 	}
@@ -215,11 +215,11 @@ func TestControlsCountWhatIsLeft(t *testing.T) {
 	if c, ok := control(); !ok || c.State != sale.Closed {
 		t.Errorf("a sale that was just closed: %+v %v", c, ok)
 	}
-	r.clock.advance(7*24*time.Hour - time.Second)
+	r.clock.Advance(7*24*time.Hour - time.Second)
 	if c, ok := control(); !ok || c.State != sale.Closed {
 		t.Errorf("a sale that was closed this week: %+v %v", c, ok)
 	}
-	r.clock.advance(time.Second)
+	r.clock.Advance(time.Second)
 	if _, ok := control(); ok {
 		t.Error("a sale that was closed a week ago is still there")
 	}

@@ -46,7 +46,7 @@ func TestControlsHaveLanesAndTheDraw(t *testing.T) {
 		event, lane string
 		share       float64
 	}{{show, "vip", 0.1}, {"other", "vip", 0.5}, {show, "presale", 0.3}, {show, "access", 0.2}, {show, "vip", 0.15}, {show, "presale", 0}} {
-		r.clock.advance(time.Second)
+		r.clock.Advance(time.Second)
 		if err := r.store.SetLane(t.Context(), l.event, l.lane, l.share); err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,30 +31,13 @@ type rig struct {
 	url   string
 	store *store.Store
 	db    *pgxpool.Pool
-	clock *clock
-}
-
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	clock *testenv.Clock
 }
 
 // setup gives the test a migrated database with the event show: seats A-0 to A-(n-1), priced by price.
 func setup(t *testing.T, seats int) *rig {
 	t.Helper()
-	r := &rig{T: t, url: testenv.Postgres(t, store.Migrate), clock: &clock{now: time.Now().UTC().Truncate(time.Millisecond)}}
+	r := &rig{T: t, url: testenv.Postgres(t, store.Migrate), clock: testenv.NewClock(time.Now().UTC().Truncate(time.Millisecond))}
 	r.db = r.pool()
 	r.store = r.open(8)
 	if err := r.store.CreateEvent(t.Context(), event(show), plan(seats), secret); err != nil {

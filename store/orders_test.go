@@ -39,7 +39,7 @@ func TestCommitSellsAndTells(t *testing.T) {
 	r := setup(t, 3)
 	c := checkout(2, 0)
 	p := r.authorized(c)[0]
-	r.clock.advance(time.Second)
+	r.clock.Advance(time.Second)
 	r.want(r.commit(p), confirmed)
 	r.proven()
 	if seats := one[[]string](r, `SELECT array_agg(seat_id ORDER BY seat_id) FROM sold_seats WHERE order_id = $1`, p.OrderID); !slices.Equal(seats, []string{seat(0), seat(2)}) {
@@ -122,7 +122,7 @@ func TestCommitAgainChangesNothing(t *testing.T) {
 	first := r.commit(payments...)
 	before := []string{r.rows(payments[0].OrderID), r.rows(payments[1].OrderID)}
 	messages := one[int](r, `SELECT count(*) FROM outbox`)
-	r.clock.advance(time.Second)
+	r.clock.Advance(time.Second)
 	slices.Reverse(payments)
 	slices.Reverse(first)
 	r.want(r.commit(payments...), first...)

@@ -214,13 +214,18 @@ func adoptable(o lockedOrder, a sale.Attempt, earlier []sale.Refund) error {
 	return nil
 }
 
-// lockAttempt locks the order of an attempt, and reads both.
-func lockAttempt(ctx context.Context, tx pgx.Tx, attempt uuid.UUID) (o lockedOrder, a sale.Attempt, err error) {
+// lockOrderOf locks the order of an attempt, and reads it.
+func lockOrderOf(ctx context.Context, tx pgx.Tx, attempt uuid.UUID) (lockedOrder, error) {
 	var order uuid.UUID
 	if err := tx.QueryRow(ctx, `SELECT order_id FROM payment_attempts WHERE attempt_id = $1`, attempt).Scan(&order); err != nil {
-		return o, a, err
+		return lockedOrder{}, err
 	}
-	if o, err = lockOrder(ctx, tx, order); err != nil {
+	return lockOrder(ctx, tx, order)
+}
+
+// lockAttempt locks the order of an attempt, and reads both.
+func lockAttempt(ctx context.Context, tx pgx.Tx, attempt uuid.UUID) (o lockedOrder, a sale.Attempt, err error) {
+	if o, err = lockOrderOf(ctx, tx, attempt); err != nil {
 		return o, a, err
 	}
 	rows, err := tx.Query(ctx, attemptColumns+`WHERE a.attempt_id = $1`, attempt)

@@ -307,7 +307,7 @@ func TestDisputesMoveTheAttempt(t *testing.T) {
 		{"du_2", sale.DisputeNeedsResponse, sale.ChargedBack, nil},
 		{"du_3", sale.DisputeWon, sale.ChargedBack, nil},
 	} {
-		r.clock.advance(time.Second)
+		r.clock.Advance(time.Second)
 		d := sale.Dispute{ID: c.id, IntentID: p.IntentID, AttemptID: p.AttemptID, State: c.state, Amount: p.Amount, Currency: "eur", Reason: "fraudulent", OpenedAt: r.clock.Now()}
 		for range 2 {
 			if err := r.store.MarkDispute(t.Context(), d, sale.Webhook{}); err != nil {

@@ -86,7 +86,7 @@ func TestMarks(t *testing.T) {
 					x.ClientSecret = "secret_" + a.ID.String()
 				}
 				before := r.rows(a.OrderID)
-				r.clock.advance(time.Second)
+				r.clock.Advance(time.Second)
 				if err := m.do(r.store)(t.Context(), []sale.Settlement{x}); err != nil {
 					t.Fatal(err)
 				}
@@ -98,7 +98,7 @@ func TestMarks(t *testing.T) {
 					r.moved(t, m, x, order)
 					// A second time it changes nothing and tells nothing.
 					before = r.rows(a.OrderID)
-					r.clock.advance(time.Second)
+					r.clock.Advance(time.Second)
 					if err := m.do(r.store)(t.Context(), []sale.Settlement{x, x}); err != nil {
 						t.Fatal(err)
 					}

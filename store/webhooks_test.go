@@ -90,7 +90,7 @@ func TestOldWebhooksAreForgottenABatchAtATime(t *testing.T) {
 		if err := r.store.MarkHeard(t.Context(), []sale.Webhook{{ID: fmt.Sprint("evt_", i), Type: "x"}}); err != nil {
 			t.Fatal(err)
 		}
-		r.clock.advance(time.Hour)
+		r.clock.Advance(time.Hour)
 	}
 	before := r.clock.Now().Add(-5 * time.Hour) // the last five are younger
 	for _, want := range []int{8, 8, 4, 0} {

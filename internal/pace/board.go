@@ -80,5 +80,5 @@ func (b *Board) Payments(now time.Time) (Payments, bool) {
 			p.Wait = time.Duration(seconds * float64(time.Second))
 		}
 	}
-	return p, known
+	return p, true
 }

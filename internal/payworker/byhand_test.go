@@ -177,7 +177,7 @@ func TestSweepSettlesRefunds(t *testing.T) {
 		}
 		return last.State
 	}
-	r.clock.advance(5*time.Minute + time.Second)
+	r.clock.Advance(5*time.Minute + time.Second)
 	r.eventually("all three are decided", func() bool {
 		return state(orders[sale.RefundSucceeded]) == sale.RefundSucceeded && state(orders[sale.RefundFailed]) == sale.RefundFailed && state(lost) == sale.RefundSucceeded
 	})

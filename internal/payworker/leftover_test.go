@@ -81,7 +81,7 @@ func TestDeclinedAuthenticationCanNotBePaidLater(t *testing.T) {
 		t.Fatal("the double should have failed")
 	}
 	r.double.SetFaults(double.Faults{})
-	r.clock.advance(2*time.Minute + time.Second)
+	r.clock.Advance(2*time.Minute + time.Second)
 	r.eventually("it is declined", func() bool { return r.attempt(c.OrderID).State == sale.Declined })
 	r.stands(c.OrderID, sale.PaymentFailed, sale.Declined, sale.IntentCanceled)
 }

@@ -278,7 +278,7 @@ func pick(yes bool, a, b string) string {
 
 // pass moves the clock. Banks let go of authorizations that are too old.
 func (m *machine) pass(d time.Duration) {
-	m.clock.advance(d)
+	m.clock.Advance(d)
 	m.Logf("%s pass", d)
 	for _, i := range m.intents() {
 		if i.Status == sale.IntentRequiresCapture && m.clock.Now().Sub(time.Unix(i.Created, 0)) > expiry {

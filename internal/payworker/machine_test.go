@@ -92,7 +92,7 @@ func TestPaymentsAreAsTheModelSays(t *testing.T) {
 }
 
 func newMachine(rt *rapid.T, g *ground, ctx context.Context, event string) *machine {
-	g.clock.advance(time.Hour) // what is at Stripe from before is older
+	g.clock.Advance(time.Hour) // what is at Stripe from before is older
 	m := &machine{T: rt, ground: g, ctx: ctx, event: event, workers: [2]*worker{g.worker(), g.worker()}, began: g.clock.Now().Unix(), acted: map[uuid.UUID]bool{}, at: &position{}}
 	g.heard, g.fate = nil, &fate{}
 	if !g.clean { // what a sequence that failed has left

@@ -36,7 +36,7 @@ type ground struct {
 	read   func(into any, statement string, args ...any) error
 	double *double.Double
 	stripe *stripe.Client
-	clock  *machineClock
+	clock  *testenv.Clock
 	heard  []events.StripeEvent // webhooks that were sent and have not reached the door; in the order of their effects
 	fate   *fate                // of the delivery that is being handled
 
@@ -44,26 +44,9 @@ type ground struct {
 	clean   bool // the last sequence came to its end
 }
 
-type machineClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *machineClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *machineClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 func newGround(t *testing.T) *ground {
 	t.Helper()
-	g := &ground{clock: &machineClock{now: time.Now()}, fate: &fate{}, clean: true}
+	g := &ground{clock: testenv.NewClock(time.Now()), fate: &fate{}, clean: true}
 	url := testenv.Postgres(t, store.Migrate)
 	g.read = testenv.Reader(t, url)
 	var set []string // a plain index scan forgets what was deleted before, so that reading the outbox stays cheap

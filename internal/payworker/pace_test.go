@@ -91,7 +91,7 @@ func TestHoldOutlivesTheWaitForATurn(t *testing.T) {
 		if err := r.bounded(c, n+1, noTime); sale.KindOf(err) != sale.Unavailable || sale.CodeOf(err) != sale.CodePaced {
 			t.Fatalf("delivery %d: %v", n+1, err)
 		}
-		r.clock.advance(time.Minute)
+		r.clock.Advance(time.Minute)
 	}
 	if left := r.left(h); left < time.Minute {
 		t.Errorf("the hold lasts %v", left)
@@ -129,7 +129,7 @@ func TestRefundThatIsPutOffHasNotFailed(t *testing.T) {
 			t.Fatalf("delivery %d: %v", n+1, err)
 		}
 		cancel()
-		r.clock.advance(time.Minute)
+		r.clock.Advance(time.Minute)
 	}
 	if err := r.give(events.Payments, command, 13); err != nil {
 		t.Fatal(err)

@@ -38,9 +38,9 @@ const (
 type rig struct {
 	*testing.T
 	store   *store.Store
-	db      string // the database's URL
-	url     string // of the double
-	clock   *clock
+	db      string         // the database's URL
+	url     string         // of the double
+	clock   *testenv.Clock // the workers' and the store's
 	double  *double.Double
 	stripe  *stripe.Client
 	holds   *redis.Client
@@ -54,7 +54,7 @@ func setup(t *testing.T) *rig { return setupAt(t, pace.Limit{}) }
 // setupAt is a rig whose calls to Stripe are paced.
 func setupAt(t *testing.T, limit pace.Limit) *rig {
 	t.Helper()
-	c, database := &clock{now: time.Now()}, testenv.Postgres(t, store.Migrate)
+	c, database := testenv.NewClock(time.Now()), testenv.Postgres(t, store.Migrate)
 	s, err := store.Open(t.Context(), database, 4, c.Now)
 	if err != nil {
 		t.Fatal(err)
@@ -119,24 +119,6 @@ func setupAt(t *testing.T, limit pace.Limit) *rig {
 	})
 	ready.Wait()
 	return r
-}
-
-// clock is the worker's and the store's, moved by the test.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 func (r *rig) sql(statement string, args ...any) {

@@ -149,7 +149,7 @@ func TestRefundThatStripeForgotIsLookedUp(t *testing.T) {
 		}
 	}
 	r.double.SetFaults(double.Faults{})
-	r.clock.advance(3 * time.Minute)
+	r.clock.Advance(3 * time.Minute)
 	if err := r.give(events.Payments, command, 9); err != nil {
 		t.Fatal(err)
 	}

@@ -27,9 +27,9 @@ func TestSweepEndsWhatNobodyEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.play("authenticate/"+r.attempt(back.OrderID).IntentID, `{"outcome":"success"}`) // and the webhook is lost
-	r.clock.advance(time.Minute + time.Second)                                        // the window, and not yet the grace
+	r.clock.Advance(time.Minute + time.Second)                                        // the window, and not yet the grace
 	r.stands(left.OrderID, sale.AuthenticationRequired, sale.ActionRequired, sale.IntentRequiresAction)
-	r.clock.advance(time.Minute)
+	r.clock.Advance(time.Minute)
 	r.eventually("all three are decided", func() bool {
 		return r.attempt(left.OrderID).State == sale.Canceled && r.attempt(back.OrderID).State == sale.Authorized && r.attempt(never.OrderID).State == sale.Canceled
 	})
@@ -57,12 +57,12 @@ func TestWhatCanNotBeEndedStarvesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.sql(`UPDATE payment_attempts SET state = 'action_required', intent_id = 'pi_none_' || attempt_id`) // which Stripe does not know
-	r.clock.advance(time.Second)
+	r.clock.Advance(time.Second)
 	last := command("pm_card_visa")
 	if _, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{last}); err != nil {
 		t.Fatal(err)
 	}
-	r.clock.advance(3 * time.Minute)
+	r.clock.Advance(3 * time.Minute)
 	r.eventually("the last is ended", func() bool { return r.attempt(last.OrderID).State == sale.Canceled })
 	if a := r.attempt(stuck[0].OrderID); a.State != sale.ActionRequired {
 		t.Errorf("this test tests nothing: one that can't be ended is %s", a.State)
@@ -93,7 +93,7 @@ func TestSweepFindsTheIntentOfALostAnswer(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	o := r.unanswered()
-	r.clock.advance(2*time.Minute + time.Second)
+	r.clock.Advance(2*time.Minute + time.Second)
 	r.eventually("it is decided", func() bool { return r.attempt(o.OrderID).State != sale.Started })
 	r.stands(o.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
 	if n := r.calls("GET /v1/payment_intents"); n != 0 {
@@ -140,7 +140,7 @@ func TestAuthorizationAfterTheEndIsGivenBack(t *testing.T) {
 			asked := make(chan error, 1)
 			go func() { asked <- r.give(events.Checkouts, events.Encode(c), 1) }()
 			r.eventually("the call is out", r.calling)
-			r.clock.advance(time.Hour)
+			r.clock.Advance(time.Hour)
 			if err := r.store.MarkAbandoned(t.Context(), []sale.Settlement{{Attempt: begun[0].Attempt, Reason: "payment_abandoned"}}); err != nil {
 				t.Fatal(err)
 			}
@@ -165,7 +165,7 @@ func TestCommandReplayedAfterStripeForgotItsKey(t *testing.T) {
 	if err := r.give(events.Checkouts, events.Encode(c), 1); sale.KindOf(err) != sale.Unavailable {
 		t.Errorf("while answers are lost: %v", err)
 	}
-	r.clock.advance(25 * time.Hour)
+	r.clock.Advance(25 * time.Hour)
 	r.double.SetFaults(double.Faults{})
 	for n := range 2 {
 		if err := r.give(events.Checkouts, events.Encode(c), n+2); err != nil {
@@ -192,7 +192,7 @@ func TestCommandReplayedAfterARestore(t *testing.T) {
 	paid := r.attempt(c.OrderID).IntentID
 	r.sql(`DELETE FROM payment_attempts`)
 	r.sql(`DELETE FROM orders`)
-	r.clock.advance(25 * time.Hour)
+	r.clock.Advance(25 * time.Hour)
 	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
 		t.Fatal(err)
 	}

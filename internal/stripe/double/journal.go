@@ -47,10 +47,10 @@ type keyLine struct {
 // it as they are; a JSON writer would read each of them again.
 func encode(c *change) []byte {
 	l := line{b: make([]byte, 0, 4<<10), of: map[string]json.RawMessage{}}
-	objects(&l, "pi", c.intents, func(in *intent) json.RawMessage { return in.raw })
-	objects(&l, "ch", c.charges, func(ch *charge) json.RawMessage { return ch.raw })
-	objects(&l, "re", c.refunds, func(re *refund) json.RawMessage { return re.raw })
-	objects(&l, "du", c.disputes, func(d *dispute) json.RawMessage { return d.raw })
+	objects(&l, "pi", c.intents)
+	objects(&l, "ch", c.charges)
+	objects(&l, "re", c.refunds)
+	objects(&l, "du", c.disputes)
 	items(&l, "ev", c.events, func(ev *event) {
 		raw, id := l.refer(ev.object)
 		l.with(eventLine{event: *ev, ObjectOf: id}, "object", raw)
@@ -91,10 +91,11 @@ func items[T any](l *line, name string, all []T, each func(T)) {
 }
 
 // objects writes objects, to which what follows may refer.
-func objects[T object](l *line, name string, all []T, raw func(T) json.RawMessage) {
+func objects[T snapper](l *line, name string, all []T) {
 	items(l, name, all, func(item T) {
-		l.of[item.key()] = raw(item)
-		l.b = append(l.b, raw(item)...)
+		made := item.snap()
+		l.of[made.id] = made.raw
+		l.b = append(l.b, made.raw...)
 	})
 }
 
