@@ -36,18 +36,19 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 		sessions, hashes = append(sessions, c.Session[:]), append(hashes, c.RequestHash)
 		amounts = append(amounts, c.Amount)
 	}
-	found := map[uuid.UUID]begunRow{}
+	now := s.now()
+	var made []uuid.UUID // orders whose attempt is new
 	err := s.atomically(ctx, func(b *pgx.Batch) {
-		b.Queue(insertOrders, orders, eventIDs, sessions, holds, seats, amounts, currencies, hashes, s.now())
-		b.Queue(insertAttempts, orders, attempts, methods, hashes, s.now())
-		b.Queue(selectBegun, orders).Query(func(rows pgx.Rows) error {
-			all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[begunRow])
-			for _, r := range all {
-				found[r.OrderID] = r
-			}
+		b.Queue(insertOrders, orders, eventIDs, sessions, holds, seats, amounts, currencies, hashes, now)
+		b.Queue(insertAttempts, orders, attempts, methods, hashes, now).Query(func(rows pgx.Rows) (err error) {
+			made, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 			return err
 		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.begun(ctx, byOrder, made, now)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +65,38 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 		}
 	}
 	return results, nil
+}
+
+// begun returns the checkouts' orders and last attempts, by order. Nearly all were made just now and are as their
+// checkouts say; only the others are read.
+func (s *Store) begun(ctx context.Context, byOrder []events.CheckoutRequested, made []uuid.UUID, now time.Time) (map[uuid.UUID]begunRow, error) {
+	found := make(map[uuid.UUID]begunRow, len(byOrder))
+	isNew := make(map[uuid.UUID]bool, len(made))
+	for _, id := range made {
+		isNew[id] = true
+	}
+	at := now.Truncate(time.Microsecond) // as Postgres keeps it
+	var others []uuid.UUID
+	for i, c := range byOrder {
+		if twice := i > 0 && byOrder[i-1].OrderID == c.OrderID || i+1 < len(byOrder) && byOrder[i+1].OrderID == c.OrderID; twice || !isNew[c.OrderID] {
+			others = append(others, c.OrderID)
+			continue
+		}
+		found[c.OrderID] = begunRow{OrderID: c.OrderID, RequestHash: c.RequestHash, AttemptID: sale.AttemptID(c.OrderID, 1), EventID: c.EventID,
+			HoldID: c.HoldID, Seats: c.Seats, State: sale.Started, Amount: c.Amount, Currency: c.Currency, PaymentMethod: c.PaymentMethod, CreatedAt: at, UpdatedAt: at}
+	}
+	if len(others) == 0 {
+		return found, nil
+	}
+	rows, err := s.pool.Query(ctx, selectBegun, others)
+	if err != nil {
+		return nil, classify(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[begunRow])
+	for _, r := range all {
+		found[r.OrderID] = r
+	}
+	return found, classify(err)
 }
 
 // storable says whether Postgres can take a command's values at all. Seats travel comma-joined.
@@ -99,7 +132,8 @@ const insertAttempts = `
 	FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) AS i(order_id, attempt_id, payment_method, request_hash)
 	JOIN orders o ON o.order_id = i.order_id AND o.request_hash = i.request_hash
 	ORDER BY i.order_id
-	ON CONFLICT (order_id, n) DO NOTHING`
+	ON CONFLICT (order_id, n) DO NOTHING
+	RETURNING order_id`
 
 const selectBegun = `
 	SELECT DISTINCT ON (o.order_id) ` + attemptFields + `

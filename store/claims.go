@@ -25,7 +25,7 @@ func (s *Store) ClaimStaleAttempts(ctx context.Context, grace, again time.Durati
 const claimAttempts = `
 	WITH stale AS MATERIALIZED (
 		SELECT a.attempt_id FROM payment_attempts a JOIN orders o USING (order_id) JOIN events e USING (event_id)
-		WHERE a.state IN ('started', 'action_required') AND (a.looked_at IS NULL OR a.looked_at <= $3)
+		WHERE a.undecided AND (a.looked_at IS NULL OR a.looked_at <= $3)
 			AND a.created_at < $2::timestamptz - e.payment_window_ms * interval '1 millisecond'
 		ORDER BY a.looked_at NULLS FIRST, a.created_at LIMIT $4 FOR NO KEY UPDATE OF a SKIP LOCKED
 	)

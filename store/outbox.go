@@ -106,6 +106,6 @@ func relayOnce(ctx context.Context, conn *pgx.Conn, stream string, publish func(
 	if err := publish(bounded, outs); err != nil {
 		return 0, err
 	}
-	_, err = conn.Exec(ctx, `DELETE FROM outbox WHERE id = ANY ($1::bigint[])`, ids)
+	_, err = conn.Exec(ctx, `DELETE FROM outbox WHERE stream = $1 AND id = ANY ($2::bigint[])`, stream, ids)
 	return len(ids), err
 }

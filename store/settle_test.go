@@ -274,3 +274,24 @@ func TestNothingToSettle(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 }
+
+// A capture and a confirmation change their rows in place: no index is written for them.
+func TestHotUpdates(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 2)
+	a := r.begin(checkout(1))[0]
+	s := r.open(1)
+	if err := s.MarkAuthorized(t.Context(), []sale.Settlement{{Attempt: a, IntentID: "pi_1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CommitOrders(t.Context(), []events.Payment{{OrderID: a.OrderID, AttemptID: a.ID, Amount: a.Amount, Currency: a.Currency}}, make([][]string, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.MarkCaptured(t.Context(), []sale.Settlement{{Attempt: a, IntentID: "pi_1"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close() // then Postgres counts what its connection did
+	r.eventually("both are counted", func() bool {
+		return one[bool](r, `SELECT pg_stat_get_tuples_hot_updated('payment_attempts'::regclass) = 1 AND pg_stat_get_tuples_hot_updated('orders'::regclass) = 1`)
+	})
+}
