@@ -22,15 +22,25 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 // nobody holds anything, and marks are remembered.
 type nobody struct {
-	mu    sync.Mutex
-	marks map[uuid.UUID]bool
+	mu     sync.Mutex
+	marks  map[uuid.UUID]bool
+	others bool // named as the owners of what is sold
+	over   int  // how often a mark went over theirs
 }
 
 func (n *nobody) HeldByOthers(_ context.Context, claims []sale.Claim) ([][]string, error) {
 	return make([][]string, len(claims)), nil
 }
 
+func (n *nobody) MarkOwnSold(_ context.Context, _ string, _ sale.SessionHash, _, order uuid.UUID, _ []string) (bool, error) {
+	if n.others {
+		return false, nil
+	}
+	return true, n.mark(order, true)
+}
+
 func (n *nobody) MarkSold(_ context.Context, _ string, _ sale.SessionHash, _, order uuid.UUID, _ []string) error {
+	n.over++
 	return n.mark(order, true)
 }
 
@@ -167,8 +177,10 @@ func TestOneBadPaymentFailsAlone(t *testing.T) {
 // What is told of an order, in any order and more than once, leaves the mark of how it stands.
 func TestMarksOfARefundedOrder(t *testing.T) {
 	t.Parallel()
-	for _, keep := range []bool{false, true} {
+	for _, c := range []struct{ keep, others bool }{{}, {others: true}, {keep: true}, {keep: true, others: true}} {
+		keep := c.keep
 		r := setup(t, 1)
+		r.holds.others = c.others
 		p := r.pay(0)
 		if err := r.give([]events.Payment{p})[0]; err != nil {
 			t.Fatal(err)
@@ -181,6 +193,10 @@ func TestMarksOfARefundedOrder(t *testing.T) {
 			}
 		}
 		tell(confirmed)
+		if !r.holds.marked(p.OrderID) {
+			t.Error("a confirmed order's seat is not marked")
+		}
+		r.holds.over = 0
 		attempts, err := r.store.Attempts(t.Context(), []uuid.UUID{p.AttemptID})
 		if err != nil {
 			t.Fatal(err)
@@ -200,8 +216,11 @@ func TestMarksOfARefundedOrder(t *testing.T) {
 		for _, o := range []events.Order{refunded, confirmed, refunded, confirmed} {
 			tell(o)
 			if r.holds.marked(p.OrderID) != keep {
-				t.Errorf("kept %v: after %s the seat is marked sold: %v", keep, o.Outcome, !keep)
+				t.Errorf("%+v: after %s the seat is marked sold: %v", c, o.Outcome, !keep)
 			}
+		}
+		if !keep && r.holds.over > 0 {
+			t.Errorf("%+v: an order that gave its seat back took it from its owner", c)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type Ledger interface {
 // Holds are the seats' holders and sold marks in Redis.
 type Holds interface {
 	HeldByOthers(ctx context.Context, claims []sale.Claim) ([][]string, error)
+	MarkOwnSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) (bool, error)
 	MarkSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) error
 	MarkVoided(ctx context.Context, eventID string, session sale.SessionHash, order uuid.UUID, seats []string) error
 	ReleaseFor(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID) error
@@ -49,7 +50,7 @@ func Group() batch.Config {
 }
 
 // lookups is how questions about orders are gathered. Nobody waits for what they are asked for.
-var lookups = batch.Config{MaxItems: 256, Enough: 128, Patience: 5 * time.Millisecond, MaxInFlight: 1, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
+var lookups = batch.Config{MaxItems: 256, Enough: 128, Patience: 30 * time.Millisecond, MaxInFlight: 1, MaxQueue: 8192, Timeout: 15 * time.Second, Halve: true}
 
 type committer struct {
 	Deps
@@ -109,11 +110,16 @@ func (c *committer) commit(ctx context.Context, payments []events.Payment) ([]sa
 	return c.Ledger.CommitOrders(ctx, payments, blocked)
 }
 
-// markSold marks an order's seats, where the order still stands, and asks again after that: deliveries come in any
-// order and more than once, and one from before the order was voided or refunded must leave no mark behind.
+// markSold marks an order's seats, where the order still stands: deliveries come in any order and more than once, and
+// one from before the order was voided or refunded must neither take a seat from who has it since nor leave a mark
+// behind. So where someone else has a seat the order is looked up before, and always after.
 func (c *committer) markSold(ctx context.Context, o events.Order) error {
+	marked, err := c.Holds.MarkOwnSold(ctx, o.EventID, o.Session, o.HoldID, o.OrderID, o.Seats)
+	if err != nil {
+		return err
+	}
 	freed, err := c.freed(ctx, o)
-	if err == nil && !freed {
+	if err == nil && !marked && !freed {
 		if err = c.Holds.MarkSold(ctx, o.EventID, o.Session, o.HoldID, o.OrderID, o.Seats); err == nil {
 			freed, err = c.freed(ctx, o)
 		}

@@ -116,11 +116,23 @@ func (c *Client) Extend(ctx context.Context, eventID string, session sale.Sessio
 // MarkSold marks an order's seats as sold, ends its hold, and counts the seats as bought by its session. Doing it
 // again changes nothing.
 func (c *Client) MarkSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) error {
+	_, err := c.markSold(ctx, eventID, session, hold, order, seats, "any")
+	return err
+}
+
+// MarkOwnSold is MarkSold for an order whose hold had the seats until now. Where someone else is named as the owner of
+// one, it changes nothing and returns false.
+func (c *Client) MarkOwnSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string) (bool, error) {
+	return c.markSold(ctx, eventID, session, hold, order, seats, "own")
+}
+
+func (c *Client) markSold(ctx context.Context, eventID string, session sale.SessionHash, hold, order uuid.UUID, seats []string, whose string) (bool, error) {
 	keys := append(holdKeys(eventID, session), boughtKey(eventID, session))
-	if _, err := c.eval(ctx, c.sell, keys, named(seats, hold.String(), soldMark(order), order.String())...); err != nil {
-		return unavailable("mark sold", err)
+	marked, err := c.eval(ctx, c.sell, keys, named(seats, hold.String(), soldMark(order), order.String(), whose)...)
+	if err != nil {
+		return false, unavailable("mark sold", err)
 	}
-	return nil
+	return marked.Val() == int64(1), nil
 }
 
 // MarkVoided takes an order's sold marks back, and what its session bought with it. Doing it again changes nothing.

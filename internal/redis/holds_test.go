@@ -209,6 +209,44 @@ func TestMarkSoldEndsTheHold(t *testing.T) {
 	}
 }
 
+// A mark of its own takes what its hold has, what it marked before and what nobody has; where another is named it takes nothing.
+func TestMarkOwnSoldTakesNothingFromOthers(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	mine, sold := r.take(fan(1), long, "A-1"), uuid.New()
+	r.take(fan(2), long, "A-3")
+	if err := r.MarkSold(t.Context(), show, fan(3), uuid.New(), sold, []string{"A-4"}); err != nil {
+		t.Fatal(err)
+	}
+	order := r.bind(mine)
+	own := func(seats ...string) bool {
+		t.Helper()
+		marked, err := r.MarkOwnSold(t.Context(), show, fan(1), mine.ID, order, seats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return marked
+	}
+	before := r.everything()
+	for _, seat := range []string{"A-3", "A-4"} {
+		if own("A-1", seat) || r.everything() != before {
+			t.Errorf("seat %s of another was marked, or something changed", seat)
+		}
+	}
+	for range 2 {
+		if !own("A-1", "A-2") {
+			t.Error("the order's own seat and a free one were not marked")
+		}
+	}
+	states, err := r.SeatStates(t.Context(), show, seats(1, 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]sale.SeatState{{Sold: order.String()}, {Sold: order.String()}, {Held: true}, {Sold: sold.String()}}, states); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestMarkSoldLeavesOtherHoldsAlone: a late or repeated mark must not end what the session holds by now.
 func TestMarkSoldLeavesOtherHoldsAlone(t *testing.T) {
 	t.Parallel()
