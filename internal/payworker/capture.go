@@ -13,7 +13,7 @@ func (w *worker) order(ctx context.Context, m events.Message) error {
 	if err != nil {
 		return err
 	}
-	a, err := w.attempts.Do(ctx, o.AttemptID)
+	a, err := w.later.Do(ctx, o.AttemptID)
 	if err != nil {
 		return err
 	}

@@ -122,12 +122,13 @@ var group = batch.Config{MaxItems: 128, Enough: 64, Patience: 20 * time.Millisec
 // unhurried is for what nobody waits for: money that was taken, and what was heard of.
 func unhurried(c batch.Config) batch.Config {
 	c.Patience *= 3
+	c.Enough = c.MaxItems
 	return c
 }
 
 type worker struct {
 	Deps
-	attempts                             *batch.Group[uuid.UUID, sale.Attempt]
+	attempts, later                      *batch.Group[uuid.UUID, sale.Attempt] // looked up while a fan waits, and while nobody does
 	begin                                *batch.Group[events.CheckoutRequested, sale.Begun]
 	authorized, actionRequired, declined *batch.Group[sale.Settlement, struct{}]
 	captured, canceled, abandoned        *batch.Group[sale.Settlement, struct{}]
@@ -145,6 +146,7 @@ func newWorker(group batch.Config, d Deps) *worker {
 		Deps:           d,
 		node:           rand.Text()[:12],
 		attempts:       batch.New(group, d.Attempts.Attempts),
+		later:          batch.New(unhurried(group), d.Attempts.Attempts),
 		begin:          batch.New(group, d.Attempts.BeginAttempts),
 		authorized:     batch.New(group, each(d.Authorizations.MarkAuthorized)),
 		actionRequired: batch.New(group, each(d.Authorizations.MarkActionRequired)),
