@@ -171,35 +171,44 @@ func (c *Client) Find(ctx context.Context, attempt uuid.UUID) (sale.Intent, bool
 func (c *Client) Verify(body []byte, signature string) (events.StripeEvent, error) {
 	bad := sale.Errorf(sale.Invalid, "bad_signature", "the webhook's signature is missing, wrong or too old")
 	for _, secret := range c.secrets {
-		e, err := webhook.ConstructEventWithOptions(body, signature, secret, webhook.ConstructEventOptions{IgnoreAPIVersionMismatch: true})
-		if err != nil {
-			bad.Err = err
-			continue
+		if bad.Err = webhook.ValidatePayload(body, signature, secret); bad.Err == nil {
+			return readEvent(body)
 		}
-		out := events.StripeEvent{V: events.Version, ID: e.ID, Type: string(e.Type), Created: time.Unix(e.Created, 0).UTC()}
-		var object struct {
-			Object        string            `json:"object"`
-			ID            string            `json:"id"`
-			PaymentIntent string            `json:"payment_intent"`
-			Metadata      map[string]string `json:"metadata"`
-		}
-		if e.Data == nil {
-			return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook has no object")
-		}
-		if err := json.Unmarshal(e.Data.Raw, &object); err != nil {
-			return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook's object can't be read").Because(err)
-		}
-		switch object.Object {
-		case "payment_intent":
-			out.IntentID, out.AttemptID = object.ID, object.Metadata["attempt_id"]
-		case "charge":
-			out.IntentID = object.PaymentIntent
-		case "refund", "dispute":
-			out.IntentID, out.ObjectID = object.PaymentIntent, object.ID
-		}
-		return out, nil
 	}
 	return events.StripeEvent{}, bad
+}
+
+// readEvent reads an event. stripe-go's own reading of it takes the whole object apart.
+func readEvent(body []byte) (events.StripeEvent, error) {
+	var e struct {
+		ID      string `json:"id"`
+		Type    string `json:"type"`
+		Created int64  `json:"created"`
+		Data    *struct {
+			Object struct {
+				Object        string            `json:"object"`
+				ID            string            `json:"id"`
+				PaymentIntent string            `json:"payment_intent"`
+				Metadata      map[string]string `json:"metadata"`
+			} `json:"object"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook can't be read").Because(err)
+	}
+	if e.Data == nil {
+		return events.StripeEvent{}, sale.Errorf(sale.Invalid, "bad_webhook", "the webhook has no object")
+	}
+	out := events.StripeEvent{V: events.Version, ID: e.ID, Type: e.Type, Created: time.Unix(e.Created, 0).UTC()}
+	switch object := e.Data.Object; object.Object {
+	case "payment_intent":
+		out.IntentID, out.AttemptID = object.ID, object.Metadata["attempt_id"]
+	case "charge":
+		out.IntentID = object.PaymentIntent
+	case "refund", "dispute":
+		out.IntentID, out.ObjectID = object.PaymentIntent, object.ID
+	}
+	return out, nil
 }
 
 func intent(pi *stripe.PaymentIntent) sale.Intent {
