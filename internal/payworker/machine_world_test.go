@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
 
 	"onsale/events"
 	"onsale/internal/batch"
@@ -74,10 +71,15 @@ func newGround(t *testing.T) *ground {
 		}}); err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: g.double.Handler()}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = srv.Serve(ln) })
-	t.Cleanup(func() { srv.Close(); serving.Wait() })
+	serving, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- g.double.Run(serving, ln) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
 	return g
 }
 
@@ -277,17 +279,16 @@ func (l *ledger) MarkHeard(ctx context.Context, all []sale.Webhook) error {
 
 // ask makes a call of the double that no fault reaches, and decodes its answer.
 func (g *ground) ask(method, path, body string, into any) int {
-	req := httptest.NewRequest(method, path, strings.NewReader(body))
-	req.Header.Set("Authorization", "Bearer "+secretKey)
-	if strings.HasPrefix(path, "/v1/") {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	answer := httptest.NewRecorder()
-	g.double.Handler().ServeHTTP(answer, req)
-	if into != nil && answer.Code == http.StatusOK {
-		if err := json.Unmarshal(answer.Body.Bytes(), into); err != nil {
+	var call fasthttp.RequestCtx
+	call.Request.Header.SetMethod(method)
+	call.Request.SetRequestURI(path)
+	call.Request.Header.Set("Authorization", "Bearer "+secretKey)
+	call.Request.SetBodyString(body)
+	g.double.Handler()(&call)
+	if into != nil && call.Response.StatusCode() == fasthttp.StatusOK {
+		if err := json.Unmarshal(call.Response.Body(), into); err != nil {
 			panic(err)
 		}
 	}
-	return answer.Code
+	return call.Response.StatusCode()
 }

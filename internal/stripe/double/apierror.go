@@ -67,7 +67,7 @@ func missing(object, param, id string) *apiError {
 // unexpectedState refuses a call that the intent's status doesn't allow, with the intent embedded.
 func unexpectedState(in *intent, format string, args ...any) *apiError {
 	e := invalid("payment_intent_unexpected_state", "", format, args...)
-	e.PaymentIntent = in.raw
+	e.PaymentIntent = mustJSON(in)
 	return e
 }
 
@@ -110,10 +110,10 @@ func expired() *apiError {
 	}}
 }
 
-func unknownURL(r *http.Request) *apiError {
+func unknownURL(c *call) *apiError {
 	return &apiError{status: http.StatusNotFound, failure: failure{
 		Type:    typeInvalid,
-		Message: fmt.Sprintf("Unrecognized request URL (%s: %s).", r.Method, r.URL.Path),
+		Message: fmt.Sprintf("Unrecognized request URL (%s: %s).", c.method, c.path),
 	}}
 }
 

@@ -1,7 +1,6 @@
 package double
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 )
@@ -63,8 +62,7 @@ func (f *form) methods() ([]string, *automaticMethods) {
 
 // confirmation returns what the call says about the attempt, and whether it says anything.
 func (f *form) confirmation() (c confirmation, given bool) {
-	_, off := f.values["off_session"]
-	_, onAction := f.values["error_on_requires_action"]
+	off, onAction := f.has("off_session"), f.has("error_on_requires_action")
 	c.returnURL = f.text("return_url")
 	c.offSession, _ = f.flag("off_session")
 	c.errorOnAction, _ = f.flag("error_on_requires_action")
@@ -84,8 +82,8 @@ func returnURLNeeded(automatic *automaticMethods, returnURL string) *apiError {
 }
 
 func parseCreate(_ string, f *form) command {
-	in := intent{Metadata: merged(nil, f.metadata())}
-	if _, given := f.values["amount"]; !given {
+	in := intent{Metadata: metadata{}.with(f.metadata())}
+	if !f.has("amount") {
 		f.required("amount")
 	}
 	in.Amount = f.amount("amount")
@@ -117,12 +115,12 @@ func parseCreate(_ string, f *form) command {
 		f.fail(invalid("", "confirm", "The parameters return_url, off_session and error_on_requires_action cannot be "+
 			"passed when creating a PaymentIntent unless confirm is set to true."))
 	}
-	return func(t *tx) (json.RawMessage, *apiError) {
+	return func(t *tx) (object, *apiError) {
 		made, err := t.create(in, attempt)
 		if err != nil {
 			return nil, t.dropUnlessDeclined(err)
 		}
-		return made.raw, nil
+		return made, nil
 	}
 }
 
@@ -137,7 +135,7 @@ func (t *tx) dropUnlessDeclined(e *apiError) *apiError {
 
 // onIntent makes a command of a transition of the intent in the path.
 func onIntent(id string, transition func(t *tx, in *intent) *apiError) command {
-	return func(t *tx) (json.RawMessage, *apiError) {
+	return func(t *tx) (object, *apiError) {
 		in, err := t.intent(id)
 		if err != nil {
 			return nil, err
@@ -145,7 +143,7 @@ func onIntent(id string, transition func(t *tx, in *intent) *apiError) command {
 		if err := transition(t, in); err != nil {
 			return nil, t.dropUnlessDeclined(err)
 		}
-		return in.raw, nil
+		return in, nil
 	}
 }
 
@@ -154,17 +152,12 @@ func parseConfirm(id string, f *form) command {
 	capture := f.choice("capture_method", captureAutomatic, captureManual)
 	f.flag("use_stripe_sdk") // says how the client would like to authenticate; there is one way here
 	c, _ := f.confirmation()
-	return onIntent(id, func(t *tx, in *intent) *apiError {
-		if capture != "" {
-			in.CaptureMethod = capture
-		}
-		return t.confirm(in, method, c)
-	})
+	return onIntent(id, func(t *tx, in *intent) *apiError { return t.confirm(in, method, capture, c) })
 }
 
 func parseCapture(id string, f *form) command {
-	amount, metadata := f.amount("amount_to_capture"), f.metadata()
-	return onIntent(id, func(t *tx, in *intent) *apiError { return t.capture(in, amount, metadata) })
+	amount, pairs := f.amount("amount_to_capture"), f.metadata()
+	return onIntent(id, func(t *tx, in *intent) *apiError { return t.capture(in, amount, pairs) })
 }
 
 func parseCancel(id string, f *form) command {
@@ -175,12 +168,12 @@ func parseCancel(id string, f *form) command {
 func parseRefund(_ string, f *form) command {
 	id, amount := f.required("payment_intent"), f.amount("amount")
 	reason := f.choice("reason", "duplicate", "fraudulent", "requested_by_customer")
-	metadata := merged(nil, f.metadata())
-	return func(t *tx) (json.RawMessage, *apiError) {
-		re, err := t.refund(id, amount, reason, metadata)
+	pairs := f.metadata()
+	return func(t *tx) (object, *apiError) {
+		re, err := t.refund(id, amount, reason, pairs)
 		if err != nil {
 			return nil, err
 		}
-		return re.raw, nil
+		return re, nil
 	}
 }

@@ -1,6 +1,7 @@
 package double
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"maps"
@@ -11,7 +12,11 @@ import (
 
 // readJSON decodes a control call's body and refuses unknown fields and anything after the object.
 func readJSON(c *call, into any) *apiError {
-	body := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	sent, bad := c.body()
+	if bad != nil {
+		return bad
+	}
+	body := json.NewDecoder(bytes.NewReader(sent))
 	body.DisallowUnknownFields()
 	if err := body.Decode(into); err != nil {
 		return invalid("", "", "Invalid JSON: %v", err)
@@ -53,7 +58,7 @@ func (d *Double) serveAuthenticate(c *call) {
 		c.refuse(invalid("", "outcome", "Invalid outcome: must be one of success, failure"))
 		return
 	}
-	id := c.r.PathValue("id")
+	id := c.id
 	status, body := d.commit(&tx{}, nil, onIntent(id, func(t *tx, in *intent) *apiError {
 		return t.authenticate(in, req.Outcome == "success")
 	}))
@@ -62,18 +67,18 @@ func (d *Double) serveAuthenticate(c *call) {
 
 // serveExpire plays the bank that lets an authorization go.
 func (d *Double) serveExpire(c *call) {
-	status, body := d.commit(&tx{}, nil, onIntent(c.r.PathValue("id"), func(t *tx, in *intent) *apiError { return t.expire(in) }))
+	status, body := d.commit(&tx{}, nil, onIntent(c.id, func(t *tx, in *intent) *apiError { return t.expire(in) }))
 	c.answer(status, body)
 }
 
 // served answers a control call with the object that it made or moved.
-func served[T snapper](d *Double, c *call, do func(t *tx) (T, *apiError)) {
-	status, body := d.commit(&tx{}, nil, func(t *tx) (json.RawMessage, *apiError) {
+func served[T object](d *Double, c *call, do func(t *tx) (T, *apiError)) {
+	status, body := d.commit(&tx{}, nil, func(t *tx) (object, *apiError) {
 		made, err := do(t)
 		if err != nil {
 			return nil, t.dropUnlessDeclined(err)
 		}
-		return made.snap().raw, nil
+		return made, nil
 	})
 	c.answer(status, body)
 }
@@ -82,7 +87,7 @@ func served[T snapper](d *Double, c *call, do func(t *tx) (T, *apiError)) {
 func (d *Double) serveSettleRefund(c *call) {
 	status, ok := readStatus(c, refundSucceeded, refundFailed)
 	if ok {
-		served(d, c, func(t *tx) (*refund, *apiError) { return t.settleRefund(c.r.PathValue("id"), status) })
+		served(d, c, func(t *tx) (*refund, *apiError) { return t.settleRefund(c.id, status) })
 	}
 }
 
@@ -103,7 +108,7 @@ func (d *Double) serveOpenDispute(c *call) {
 func (d *Double) serveMoveDispute(c *call) {
 	status, ok := readStatus(c, disputeReview, disputeWon, disputeLost)
 	if ok {
-		served(d, c, func(t *tx) (*dispute, *apiError) { return t.moveDispute(c.r.PathValue("id"), status) })
+		served(d, c, func(t *tx) (*dispute, *apiError) { return t.moveDispute(c.id, status) })
 	}
 }
 
@@ -136,9 +141,9 @@ type stats struct {
 }
 
 func (d *Double) serveStats(c *call) {
-	s := stats{Calls: make(map[string]int64, len(d.calls)), RateLimited: d.RateLimited(), Webhooks: d.courier.stats()}
-	for pattern, counter := range d.calls {
-		s.Calls[pattern] = counter.Load()
+	s := stats{Calls: make(map[string]int64, len(d.routed)), RateLimited: d.RateLimited(), Webhooks: d.courier.stats()}
+	for pattern, r := range d.routed {
+		s.Calls[pattern] = r.calls.Load()
 	}
 	d.mu.Lock()
 	s.PaymentIntents, s.Refunds = maps.Clone(d.state.intents.counts), maps.Clone(d.state.refunds.counts)

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -64,8 +66,8 @@ func (c Config) validate() error {
 type Double struct {
 	cfg     Config
 	log     *slog.Logger
-	handler http.Handler
-	calls   map[string]*atomic.Int64 // by route; the map itself is fixed at New
+	routed  map[string]*route      // fixed at New, as is mute
+	mute    func(kind string) bool // no events: nobody receives them
 	faults  atomic.Pointer[Faults]
 	dice    *dice
 	meter   meter
@@ -79,6 +81,7 @@ type Double struct {
 	keys    *keyring
 	journal *journal // nil: memory only
 	done    []string // delivered events whose mark is not in the journal yet
+	line    []byte   // the journal's latest, whose room the next one takes
 }
 
 // New restores the account from the journal, compacts the journal, and returns a double that is not
@@ -97,11 +100,13 @@ func New(cfg Config) (*Double, error) {
 	d := &Double{
 		cfg:   cfg,
 		log:   cfg.Log,
-		calls: map[string]*atomic.Int64{},
 		dice:  newDice(cfg.Seed),
 		hurry: make(chan struct{}),
 		state: newState(),
 		keys:  newKeyring(),
+		mute: func(kind string) bool {
+			return cfg.WebhookURL == "" && cfg.WebhookFunc == nil || cfg.WebhookEvents != nil && !slices.Contains(cfg.WebhookEvents, kind)
+		},
 	}
 	d.faults.Store(&Faults{})
 	d.courier = newCourier(cfg, d.dice, d.markDone)
@@ -110,12 +115,12 @@ func New(cfg Config) (*Double, error) {
 			return nil, fmt.Errorf("restore stripe double from %s: %w", cfg.JournalPath, err)
 		}
 	}
-	d.handler = d.routes()
+	d.routed = d.routes()
 	return d, nil
 }
 
 // Handler serves the API and the control endpoints. Events are queued but delivered only while Run runs.
-func (d *Double) Handler() http.Handler { return d.handler }
+func (d *Double) Handler() fasthttp.RequestHandler { return d.serve }
 
 // Faults returns the faults in force.
 func (d *Double) Faults() Faults { return *d.faults.Load() }
@@ -135,13 +140,16 @@ func (d *Double) Run(ctx context.Context, ln net.Listener) error {
 		return errors.Join(errRunTwice, ln.Close())
 	}
 
-	srv := &http.Server{
-		Handler:           d.handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
+	srv := &fasthttp.Server{
+		Handler:                      d.serve,
+		ReadTimeout:                  30 * time.Second,
+		IdleTimeout:                  2 * time.Minute,
+		ReadBufferSize:               maxHeaders,
+		MaxRequestBodySize:           maxRead,
+		DisablePreParseMultipartForm: true,
+		NoDefaultServerHeader:        true,
+		CloseOnShutdown:              true,
+		Logger:                       slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
 	}
 	deliveries, stopDeliveries := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDeliveries()
@@ -151,6 +159,7 @@ func (d *Double) Run(ctx context.Context, ln net.Listener) error {
 	defer stopFlushing()
 	work.Go(func() { d.flushEvery(flushing) })
 
+	ln = newListener(ln)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	var err error
@@ -160,11 +169,12 @@ func (d *Double) Run(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 		close(d.hurry)
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), serverDrain)
-		if shut := srv.Shutdown(limit); shut != nil {
-			err = fmt.Errorf("drain calls of stripe double: %w", errors.Join(shut, srv.Close()))
+		if shut := srv.ShutdownWithContext(limit); shut != nil {
+			err = fmt.Errorf("drain calls of stripe double: %w", shut)
 		}
 		cancel()
 	}
+	_ = ln.Close() // one that failed is still open, and one that a shutdown overtook
 	d.courier.drain()
 	hard := time.AfterFunc(webhookDrain, stopDeliveries)
 	defer hard.Stop()

@@ -216,6 +216,22 @@ func TestRunRunsOnce(t *testing.T) {
 	}
 }
 
+// Clients open connections that they never use: the end does not wait for one.
+func TestSilentConnectionsDelayNoEnd(t *testing.T) {
+	t.Parallel()
+	r := start(t, double.Config{})
+	silent, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	r.pay("pm_card_visa") // on a connection that was accepted later
+	r.stop()              // fails where a connection outlasts the drain
+	if n, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Errorf("the silent connection got %d bytes", n)
+	}
+}
+
 func TestUnauthorized(t *testing.T) {
 	t.Parallel()
 	r := start(t, double.Config{})

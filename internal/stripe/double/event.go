@@ -20,35 +20,24 @@ type event struct {
 	object json.RawMessage
 }
 
-// body renders the event as Stripe sends it.
-func (e *event) body() []byte {
-	type data struct {
-		Object json.RawMessage `json:"object"`
+// body appends the event as Stripe sends it.
+func (e *event) body(b []byte) []byte {
+	b = appendString(append(b, `{"id":`...), e.ID)
+	b = append(b, `,"object":"event","api_version":"`+apiVersion+`","created":`...)
+	b = strconv.AppendInt(b, e.Created, 10)
+	b = append(append(b, `,"data":{"object":`...), e.object...)
+	b = append(b, `},"livemode":false,"pending_webhooks":1,"request":{"id":`...)
+	b = appendOptional(b, e.Request)
+	b = appendOptional(append(b, `,"idempotency_key":`...), e.Key)
+	b = appendString(append(b, `},"type":`...), e.Type)
+	return append(b, '}')
+}
+
+func appendOptional(b []byte, s string) []byte {
+	if s == "" {
+		return append(b, "null"...)
 	}
-	type request struct {
-		ID             *string `json:"id"`
-		IdempotencyKey *string `json:"idempotency_key"`
-	}
-	optional := func(s string) *string {
-		if s == "" {
-			return nil
-		}
-		return &s
-	}
-	return mustJSON(struct {
-		ID              string  `json:"id"`
-		Object          string  `json:"object"`
-		APIVersion      string  `json:"api_version"`
-		Created         int64   `json:"created"`
-		Data            data    `json:"data"`
-		Livemode        bool    `json:"livemode"`
-		PendingWebhooks int     `json:"pending_webhooks"`
-		Request         request `json:"request"`
-		Type            string  `json:"type"`
-	}{
-		ID: e.ID, Object: "event", APIVersion: apiVersion, Created: e.Created, Data: data{e.object},
-		PendingWebhooks: 1, Request: request{optional(e.Request), optional(e.Key)}, Type: e.Type,
-	})
+	return appendString(b, s)
 }
 
 // signature is the Stripe-Signature header: https://docs.stripe.com/webhooks#verify-manually

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of metadata: https://docs.stripe.com/api/metadata
@@ -15,34 +16,55 @@ const (
 	maxText          = 1000
 )
 
+// param is one parameter of a call.
+type param struct{ name, value string }
+
+// parseParams reads application/x-www-form-urlencoded, sorted by name; those of one name stay in their order. It is
+// not ok when some are malformed, which are left out.
+func parseParams(encoded string) (params []param, ok bool) {
+	ok = true
+	params = make([]param, 0, strings.Count(encoded, "&")+1)
+	for pair := range strings.SplitSeq(encoded, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, badName := url.QueryUnescape(name)
+		value, badValue := url.QueryUnescape(value)
+		if badName != nil || badValue != nil || strings.Contains(pair, ";") {
+			ok = false
+			continue
+		}
+		params = append(params, param{name, value})
+	}
+	slices.SortStableFunc(params, func(a, b param) int { return strings.Compare(a.name, b.name) })
+	return params, ok
+}
+
 // form reads the parameters of one call. Each getter takes its parameter out; err then refuses what no
 // getter has asked for, as Stripe does. The first problem is kept, and all later getters are harmless.
 type form struct {
-	values url.Values
+	params []param // sorted by name
 	first  *apiError
 }
 
-func newForm(values url.Values) *form {
-	f := &form{values: make(url.Values, len(values))}
-	for name, v := range values {
-		if name == "expand" || strings.HasPrefix(name, "expand[") {
-			continue // answers are never expanded
-		}
-		f.values[name] = v
-	}
-	return f
+// newForm takes params for its own.
+func newForm(params []param) *form {
+	return &form{params: slices.DeleteFunc(params, func(p param) bool {
+		return p.name == "expand" || strings.HasPrefix(p.name, "expand[") // answers are never expanded
+	})}
 }
 
 // err is the answer to a call with unknown or invalid parameters, or nil. Call it after all getters.
 func (f *form) err() *apiError {
-	if len(f.values) == 0 {
+	if len(f.params) == 0 {
 		return f.first
 	}
-	names := make([]string, 0, len(f.values))
-	for name := range f.values {
-		names = append(names, name)
+	var names []string
+	for _, p := range f.params {
+		names = append(names, p.name)
 	}
-	slices.Sort(names)
+	names = slices.Compact(names)
 	noun := "parameter"
 	if len(names) > 1 {
 		noun = "parameters"
@@ -56,13 +78,19 @@ func (f *form) fail(e *apiError) {
 	}
 }
 
+func (f *form) has(name string) bool {
+	return slices.ContainsFunc(f.params, func(p param) bool { return p.name == name })
+}
+
 // take removes the parameter; the last of repeated values counts, as at Stripe.
 func (f *form) take(name string) (value string, given bool) {
-	values, given := f.values[name]
-	delete(f.values, name)
-	if len(values) > 0 {
-		value = values[len(values)-1]
-	}
+	f.params = slices.DeleteFunc(f.params, func(p param) bool {
+		if p.name != name {
+			return false
+		}
+		value, given = p.value, true
+		return true
+	})
 	return value, given
 }
 
@@ -81,7 +109,7 @@ func (f *form) text(name string) string {
 
 // required is text for a parameter that must be there.
 func (f *form) required(name string) string {
-	if _, given := f.values[name]; !given {
+	if !f.has(name) {
 		f.fail(invalid("parameter_missing", name, "Missing required param: %s.", name))
 		return ""
 	}
@@ -90,7 +118,7 @@ func (f *form) required(name string) string {
 
 // integer returns the parameter, or 0 and false when it was not given.
 func (f *form) integer(name string, least int64) (int64, bool) {
-	if _, given := f.values[name]; !given {
+	if !f.has(name) {
 		return 0, false
 	}
 	value := f.text(name)
@@ -135,20 +163,18 @@ func (f *form) texts(name string) []string {
 		value string
 	}
 	var found []element
-	for param, values := range f.values {
-		inside, ok := bracketed(param, name)
+	f.params = slices.DeleteFunc(f.params, func(p param) bool {
+		inside, ok := bracketed(p.name, name)
 		if !ok {
-			continue
+			return false
 		}
 		index, err := strconv.Atoi(inside)
 		if inside != "" && err != nil {
-			continue // stays behind as unknown
+			return false // stays behind as unknown
 		}
-		delete(f.values, param)
-		for _, v := range values {
-			found = append(found, element{index, v})
-		}
-	}
+		found = append(found, element{index, p.value})
+		return true
+	})
 	slices.SortStableFunc(found, func(a, b element) int { return a.index - b.index })
 	var list []string
 	for _, e := range found {
@@ -161,47 +187,32 @@ func (f *form) texts(name string) []string {
 }
 
 // metadata returns the pairs that were given, empty values included: those unset a key.
-func (f *form) metadata() map[string]string {
+func (f *form) metadata() (pairs []param) {
 	f.take("metadata") // an empty one unsets nothing of a new object
-	pairs := map[string]string{}
-	for param, values := range f.values {
-		key, ok := bracketed(param, "metadata")
-		if !ok || len(values) == 0 {
-			continue
+	f.params = slices.DeleteFunc(f.params, func(p param) bool {
+		key, ok := bracketed(p.name, "metadata")
+		if !ok {
+			return false
 		}
-		delete(f.values, param)
-		value := values[len(values)-1]
 		switch {
 		case key == "":
 			f.fail(invalid("parameter_invalid_empty", "metadata", "Metadata keys can't be empty."))
-		case len([]rune(key)) > maxMetadataKey:
+		case utf8.RuneCountInString(key) > maxMetadataKey:
 			f.fail(invalid("", "metadata", "Metadata keys can have up to %d characters; %q is longer.", maxMetadataKey, key))
-		case len([]rune(value)) > maxMetadataValue:
+		case utf8.RuneCountInString(p.value) > maxMetadataValue:
 			f.fail(invalid("", "metadata", "Metadata values can have up to %d characters; that of %q is longer.",
 				maxMetadataValue, key))
 		}
-		pairs[key] = value
-	}
+		if last := len(pairs) - 1; last >= 0 && pairs[last].name == key {
+			pairs = pairs[:last]
+		}
+		pairs = append(pairs, param{key, p.value})
+		return true
+	})
 	if len(pairs) > maxMetadataKeys {
 		f.fail(invalid("", "metadata", "Metadata can have up to %d keys.", maxMetadataKeys))
 	}
 	return pairs
-}
-
-// merged returns old with the pairs laid over it; an empty value removes its key.
-func merged(old, pairs map[string]string) map[string]string {
-	all := make(map[string]string, len(old)+len(pairs))
-	for k, v := range old {
-		all[k] = v
-	}
-	for k, v := range pairs {
-		if v == "" {
-			delete(all, k)
-			continue
-		}
-		all[k] = v
-	}
-	return all
 }
 
 // bracketed returns x of name[x].

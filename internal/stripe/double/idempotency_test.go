@@ -2,6 +2,8 @@ package double_test
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,6 +170,52 @@ func TestOneKeyManyCallers(t *testing.T) {
 	r.d.SetFaults(double.Faults{})
 	if got := r.count(); got != 1 {
 		t.Errorf("%d intents, want 1", got)
+	}
+}
+
+// The server reuses the buffers of calls: what is kept of one must not change with the next.
+func TestCallsDoNotShareBuffers(t *testing.T) {
+	t.Parallel()
+	r := start(t, double.Config{})
+	const callers, calls = 8, 25
+	create := func(name string) (*stripe.PaymentIntent, error) {
+		p := params("pm_card_visa")
+		p.Description = stripe.String("for " + name)
+		p.AddMetadata("attempt_id", name)
+		p.AddMetadata("name_"+name, "x")
+		p.SetIdempotencyKey("key of " + name)
+		return r.intents.New(p)
+	}
+	names := map[string]string{} // by intent
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for caller := range callers {
+		wg.Go(func() {
+			for i := range calls {
+				name := strconv.Itoa(caller) + strings.Repeat("-", i) + strconv.Itoa(i)
+				in, err := create(name)
+				if err != nil {
+					t.Errorf("create %s: %v", name, err)
+					return
+				}
+				mu.Lock()
+				names[in.ID] = name
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for id, name := range names {
+		in, err := r.intents.Get(id, nil)
+		if err != nil || in.Description != "for "+name || in.Metadata["attempt_id"] != name || in.Metadata["name_"+name] != "x" || in.PaymentMethod.ID != "pm_card_visa" {
+			t.Errorf("%s of %s: %+v, %v", id, name, in, err)
+		}
+		if again, err := create(name); err != nil || again.ID != id {
+			t.Errorf("the key of %s is forgotten: %v", name, err)
+		}
+	}
+	if len(names) != callers*calls {
+		t.Errorf("%d intents, want %d", len(names), callers*calls)
 	}
 }
 

@@ -50,16 +50,16 @@ func (t *tx) create(in intent, attempt *confirmation) (*intent, *apiError) {
 		in.Status = statusNeedsConfirmation
 	}
 	t.saveIntent(&in)
-	t.emit(eventCreated, in.snap())
+	t.emit(eventCreated, &in)
 	if attempt == nil {
 		return &in, nil
 	}
 	return &in, t.attempt(&in, *attempt)
 }
 
-// confirm attempts a payment, with the given method or the one the intent has. A method may be tried
+// confirm attempts a payment, with the given method and way to capture, or those the intent has. A method may be tried
 // again after a decline, and another one instead of an authentication.
-func (t *tx) confirm(in *intent, method string, c confirmation) *apiError {
+func (t *tx) confirm(in *intent, method, capture string, c confirmation) *apiError {
 	switch in.Status {
 	case statusNeedsMethod, statusNeedsConfirmation, statusNeedsAction:
 	case statusSucceeded:
@@ -77,6 +77,9 @@ func (t *tx) confirm(in *intent, method string, c confirmation) *apiError {
 	}
 	if err := returnURLNeeded(in.AutomaticPaymentMethods, c.returnURL); err != nil {
 		return err
+	}
+	if capture != "" {
+		in.CaptureMethod = capture
 	}
 	return t.attempt(in, c)
 }
@@ -98,7 +101,7 @@ func (t *tx) attempt(in *intent, c confirmation) *apiError {
 		in.Status, in.LastPaymentError = statusNeedsAction, nil
 		in.NextAction = authentication(in, c.returnURL)
 		t.saveIntent(in)
-		t.emit(eventAction, in.snap())
+		t.emit(eventAction, in)
 	default:
 		t.authorize(in, method)
 	}
@@ -112,8 +115,8 @@ func (t *tx) decline(in *intent, method testCard) *apiError {
 	in.Status, in.PaymentMethod = statusNeedsMethod, nil
 	in.LatestCharge, in.LastPaymentError = &failedCharge, &e.failure
 	t.saveIntent(in)
-	t.emit(eventFailed, in.snap())
-	e.PaymentIntent = in.raw
+	t.emit(eventFailed, in)
+	e.PaymentIntent = t.encoded(in)
 	return e
 }
 
@@ -125,19 +128,20 @@ func (t *tx) authorize(in *intent, method testCard) {
 		PaymentMethod: method.id, PaymentMethodDetails: methodDetails{Card: method.card, Type: "card"},
 		Status: "succeeded",
 	}
-	in.LatestCharge, in.LastPaymentError, in.NextAction = &ch.ID, nil, nil
+	latest := ch.ID // of its own: it outlives this state of the charge
+	in.LatestCharge, in.LastPaymentError, in.NextAction = &latest, nil, nil
 	if in.CaptureMethod == captureManual {
 		in.Status, in.AmountCapturable = statusNeedsCapture, in.Amount
 		t.saveCharge(ch)
 		t.saveIntent(in)
-		t.emit(eventCapturable, in.snap())
+		t.emit(eventCapturable, in)
 		return
 	}
 	in.Status, in.AmountReceived = statusSucceeded, in.Amount
 	ch.Captured, ch.AmountCaptured = true, in.Amount
 	t.saveCharge(ch)
 	t.saveIntent(in)
-	t.emit(eventSucceeded, in.snap())
+	t.emit(eventSucceeded, in)
 }
 
 // authentication is what the customer of in has to do: follow a link when there is a way back, else what
@@ -175,12 +179,12 @@ func (t *tx) authenticate(in *intent, success bool) *apiError {
 			"new PaymentMethod to attempt to fulfill this PaymentIntent again.",
 	}
 	t.saveIntent(in)
-	t.emit(eventFailed, in.snap())
+	t.emit(eventFailed, in)
 	return nil
 }
 
 // capture takes amount of the authorized money, or all of it for 0, and releases the rest.
-func (t *tx) capture(in *intent, amount int64, metadata map[string]string) *apiError {
+func (t *tx) capture(in *intent, amount int64, pairs []param) *apiError {
 	if in.Status != statusNeedsCapture {
 		return unexpectedState(in, "This PaymentIntent could not be captured because it has a status of %s. Only a "+
 			"PaymentIntent with one of the following statuses may be captured: requires_capture.", in.Status)
@@ -193,12 +197,12 @@ func (t *tx) capture(in *intent, amount int64, metadata map[string]string) *apiE
 			"requested capture amount is greater than the amount you can capture for this charge.")
 	}
 	in.Status, in.AmountCapturable, in.AmountReceived = statusSucceeded, 0, amount
-	in.Metadata = merged(in.Metadata, metadata)
+	in.Metadata = in.Metadata.with(pairs)
 	ch := t.chargeOf(in)
 	ch.Captured, ch.AmountCaptured = true, amount
 	t.saveCharge(ch)
 	t.saveIntent(in)
-	t.emit(eventSucceeded, in.snap())
+	t.emit(eventSucceeded, in)
 	return nil
 }
 
@@ -219,12 +223,12 @@ func (t *tx) cancel(in *intent, reason string) *apiError {
 		in.CancellationReason = &reason
 	}
 	t.saveIntent(in)
-	t.emit(eventCanceled, in.snap())
+	t.emit(eventCanceled, in)
 	if authorized {
 		ch := t.chargeOf(in)
 		ch.Refunded, ch.AmountRefunded = true, ch.Amount
 		t.saveCharge(ch)
-		t.emit(eventRefunded, ch.snap())
+		t.emit(eventRefunded, ch)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package double
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // journalMode keeps the file to its owner: it holds client secrets.
@@ -43,122 +45,134 @@ type keyLine struct {
 	BodyOf  string          `json:"body_of,omitempty"`
 }
 
-// encode renders c as a line, its newline included: an entry. Objects are JSON that was made here, so they are put into
+// encode appends c as a line, its newline included: an entry. Objects are JSON that was made here, so they are put into
 // it as they are; a JSON writer would read each of them again.
-func encode(c *change) []byte {
-	l := line{b: make([]byte, 0, 4<<10), of: map[string]json.RawMessage{}}
+func encode(b []byte, c *change) []byte {
+	l := line{b: append(b, '{'), c: c}
 	objects(&l, "pi", c.intents)
 	objects(&l, "ch", c.charges)
 	objects(&l, "re", c.refunds)
 	objects(&l, "du", c.disputes)
-	items(&l, "ev", c.events, func(ev *event) {
-		raw, id := l.refer(ev.object)
-		l.with(eventLine{event: *ev, ObjectOf: id}, "object", raw)
-	})
-	items(&l, "key", c.keys, func(k *keyRecord) {
-		raw, id := l.refer(k.body)
-		l.with(keyLine{Key: k.key, Print: k.print[:], Status: k.status, Request: k.request, At: k.at, BodyOf: id}, "body", raw)
-	})
-	items(&l, "done", c.done, func(id string) { l.b = append(l.b, mustJSON(id)...) })
-	if len(l.b) == 0 {
-		l.b = append(l.b, '{')
-	}
+	items(&l, "ev", c.events, l.event)
+	items(&l, "key", c.keys, l.key)
+	items(&l, "done", c.done, func(id string) { l.b = appendString(l.b, id) })
 	return append(l.b, '}', '\n')
 }
 
 // line is an entry that is being written.
 type line struct {
-	b  []byte
-	of map[string]json.RawMessage // the objects that are in it, by id
+	b []byte
+	c *change
 }
 
 // items writes a member of an entry, where it has something.
 func items[T any](l *line, name string, all []T, each func(T)) {
+	if len(all) == 0 {
+		return
+	}
+	if l.b[len(l.b)-1] != '{' {
+		l.b = append(l.b, ',')
+	}
+	l.b = append(append(append(l.b, '"'), name...), `":[`...)
 	for i, item := range all {
-		switch {
-		case i > 0:
+		if i > 0 {
 			l.b = append(l.b, ',')
-		case len(l.b) == 0:
-			l.b = append(append(append(l.b, `{"`...), name...), `":[`...)
-		default:
-			l.b = append(append(append(l.b, `,"`...), name...), `":[`...)
 		}
 		each(item)
 	}
-	if len(all) > 0 {
-		l.b = append(l.b, ']')
-	}
+	l.b = append(l.b, ']')
 }
 
 // objects writes objects, to which what follows may refer.
-func objects[T snapper](l *line, name string, all []T) {
-	items(l, name, all, func(item T) {
-		made := item.snap()
-		l.of[made.id] = made.raw
-		l.b = append(l.b, made.raw...)
-	})
+func objects[T object](l *line, name string, all []T) {
+	items(l, name, all, func(o T) { l.b = append(l.b, l.c.encoded(o)...) })
 }
 
-// refer finds the object that raw repeats: its id, or raw itself where there is none.
-func (l *line) refer(raw json.RawMessage) (json.RawMessage, string) {
-	for id, same := range l.of {
-		if bytes.Equal(raw, same) {
-			return nil, id
+func (l *line) event(ev *event) {
+	l.b = appendString(append(l.b, `{"id":`...), ev.ID)
+	l.b = appendString(append(l.b, `,"type":`...), ev.Type)
+	l.b = strconv.AppendInt(append(l.b, `,"created":`...), ev.Created, 10)
+	l.b = appendString(append(l.b, `,"request":`...), ev.Request)
+	l.b = appendString(append(l.b, `,"idempotency_key":`...), ev.Key)
+	l.either("object", ev.object)
+}
+
+func (l *line) key(k *keyRecord) {
+	l.b = appendString(append(l.b, `{"key":`...), k.key)
+	l.b = base64.StdEncoding.AppendEncode(append(l.b, `,"print":"`...), k.print[:])
+	l.b = strconv.AppendInt(append(l.b, `","status":`...), int64(k.status), 10)
+	l.b = appendString(append(l.b, `,"request":`...), k.request)
+	l.b = strconv.AppendInt(append(l.b, `,"at":`...), k.at, 10)
+	body := l.c.rendered(k.made)
+	if body == nil {
+		body = k.answer()
+	}
+	l.either("body", body)
+}
+
+// either ends an item with its JSON, or with the id of the object of the line that has just that.
+func (l *line) either(name string, raw json.RawMessage) {
+	l.b = append(append(l.b, `,"`...), name...)
+	for _, r := range l.c.renders {
+		if bytes.Equal(r.raw, raw) {
+			l.b = append(appendString(append(l.b, `_of":`...), r.of.key()), '}')
+			return
 		}
 	}
-	return raw, ""
+	l.b = append(append(append(l.b, `":`...), raw...), '}')
 }
 
-// with writes v, and raw as one more member of it where there is one.
-func (l *line) with(v any, name string, raw json.RawMessage) {
-	l.b = append(l.b, mustJSON(v)...)
-	if raw != nil {
-		l.b = append(append(append(l.b[:len(l.b)-1], `,"`...), name...), `":`...)
-		l.b = append(append(l.b, raw...), '}')
+// appendString appends s as JSON.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return append(b, mustJSON(s)...)
+		}
 	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
-// decode is the inverse of encode. Objects keep the very bytes of the line.
+// decode is the inverse of encode. Events keep the very bytes of the line.
 func decode(line []byte) (*change, error) {
 	var e entry
 	if err := json.Unmarshal(line, &e); err != nil {
 		return nil, err
 	}
 	c := &change{done: e.Done}
-	of := map[string]json.RawMessage{}
+	of := map[string]rendering{}
 	for _, raw := range e.Intents {
-		in := &intent{raw: raw}
+		in := new(intent)
 		if err := json.Unmarshal(raw, in); err != nil {
 			return nil, err
 		}
-		c.intents, of[in.ID] = append(c.intents, in), raw
+		c.intents, of[in.ID] = append(c.intents, in), rendering{in, raw}
 	}
 	for _, raw := range e.Charges {
-		ch := &charge{raw: raw}
+		ch := new(charge)
 		if err := json.Unmarshal(raw, ch); err != nil {
 			return nil, err
 		}
-		c.charges, of[ch.ID] = append(c.charges, ch), raw
+		c.charges, of[ch.ID] = append(c.charges, ch), rendering{ch, raw}
 	}
 	for _, raw := range e.Refunds {
-		re := &refund{raw: raw}
+		re := new(refund)
 		if err := json.Unmarshal(raw, re); err != nil {
 			return nil, err
 		}
-		c.refunds, of[re.ID] = append(c.refunds, re), raw
+		c.refunds, of[re.ID] = append(c.refunds, re), rendering{re, raw}
 	}
 	for _, raw := range e.Disputes {
-		d := &dispute{raw: raw}
+		d := new(dispute)
 		if err := json.Unmarshal(raw, d); err != nil {
 			return nil, err
 		}
-		c.disputes, of[d.ID] = append(c.disputes, d), raw
+		c.disputes, of[d.ID] = append(c.disputes, d), rendering{d, raw}
 	}
 	for _, l := range e.Events {
 		ev := l.event
 		ev.object = l.Object
 		if l.ObjectOf != "" {
-			ev.object = of[l.ObjectOf]
+			ev.object = of[l.ObjectOf].raw
 		}
 		c.events = append(c.events, &ev)
 	}
@@ -166,7 +180,7 @@ func decode(line []byte) (*change, error) {
 		k := &keyRecord{key: l.Key, status: l.Status, request: l.Request, at: l.At, body: l.Body}
 		copy(k.print[:], l.Print)
 		if l.BodyOf != "" {
-			k.body = of[l.BodyOf]
+			k.made = of[l.BodyOf].of
 		}
 		c.keys = append(c.keys, k)
 	}
@@ -253,8 +267,10 @@ func rewriteJournal(path string, changes func(yield func(*change) bool)) (*journ
 	}
 	j := &journal{file: file}
 	buffered := bufio.NewWriterSize(file, 1<<20)
+	var line []byte
 	for c := range changes {
-		n, err := buffered.Write(encode(c))
+		line = encode(line[:0], c)
+		n, err := buffered.Write(line)
 		j.size += int64(n)
 		if err != nil {
 			return nil, errors.Join(err, file.Close())

@@ -94,6 +94,45 @@ func TestJournalRestoresEverything(t *testing.T) {
 	}
 }
 
+// What a caller sends can have any character: the journal and the events are written without a JSON writer.
+func TestJournalQuotes(t *testing.T) {
+	t.Parallel()
+	rc := receive(t)
+	rc.answering(func(int) int { return 503 })
+	cfg := double.Config{WebhookURL: rc.url, JournalPath: t.TempDir() + "/stripe.jsonl"}
+	r := start(t, cfg)
+	odd := []string{`a "key"`, `back\slash`, "<é>", "tab\there"}
+	pay := func(text string) string {
+		t.Helper()
+		p := params("pm_card_visa")
+		p.SetIdempotencyKey(text)
+		p.AddMetadata("odd", text)
+		in, err := r.intents.New(p)
+		if err != nil || in.Metadata["odd"] != text {
+			t.Fatalf("pay with %q: %+v, %v", text, in, err)
+		}
+		return in.ID
+	}
+	made := map[string]string{}
+	for _, text := range odd {
+		made[text] = pay(text)
+	}
+	r.stop()
+	rc.answering(nil)
+	r = start(t, cfg)
+	for _, text := range odd {
+		if again := pay(text); again != made[text] {
+			t.Errorf("the key %q is forgotten", text)
+		}
+	}
+	eventually(t, "all events arrive", func() bool { return len(rc.got()) == 2*len(odd) })
+	for _, ev := range rc.got() {
+		if id := ev.GetObjectValue("id"); made[ev.Request.IdempotencyKey] != id {
+			t.Errorf("the event of %s has the key %q", id, ev.Request.IdempotencyKey)
+		}
+	}
+}
+
 // TestJournalSurvivesKillAtAnyByte restores from every prefix of a journal: each whole line counts, the
 // rest is gone, and the account goes on from there.
 func TestJournalSurvivesKillAtAnyByte(t *testing.T) {

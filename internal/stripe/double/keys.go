@@ -3,8 +3,8 @@ package double
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"net/http"
-	"net/url"
+
+	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -15,8 +15,18 @@ const (
 // fingerprint identifies a call: method, path and parameters, whatever order they were sent in.
 type fingerprint [sha256.Size]byte
 
-func fingerprintOf(r *http.Request, values url.Values) fingerprint {
-	return sha256.Sum256([]byte(r.Method + " " + r.URL.Path + "\n" + values.Encode()))
+// fingerprintOf takes params as parseParams returns them.
+func fingerprintOf(method, path string, params []param) fingerprint {
+	b := make([]byte, 0, 1<<10)
+	b = append(append(append(append(b, method...), ' '), path...), '\n')
+	for i, p := range params {
+		if i > 0 {
+			b = append(b, '&')
+		}
+		b = append(fasthttp.AppendQuotedArg(b, []byte(p.name)), '=')
+		b = fasthttp.AppendQuotedArg(b, []byte(p.value))
+	}
+	return sha256.Sum256(b)
 }
 
 // keyRecord is the first answer to an idempotency key.
@@ -24,9 +34,18 @@ type keyRecord struct {
 	key     string
 	print   fingerprint
 	status  int
-	body    json.RawMessage
-	request string // id of the first request
-	at      int64  // unix seconds
+	made    object          // what it was answered with, as it was then; nil for another answer
+	body    json.RawMessage // that other answer
+	request string          // id of the first request
+	at      int64           // unix seconds
+}
+
+// answer renders an object anew, with the same bytes: kept, they would be the most of what a payment costs.
+func (k *keyRecord) answer() json.RawMessage {
+	if k.made == nil {
+		return k.body
+	}
+	return mustJSON(k.made)
 }
 
 // keyring remembers which keys were used and which are in use. Double.mu guards it.

@@ -24,14 +24,7 @@ const (
 	captureManual    = "manual"
 )
 
-// snapshot is an object's JSON at one moment. Snapshots are never changed, so answers, events and the
-// journal share the bytes.
-type snapshot struct {
-	id  string
-	raw json.RawMessage
-}
-
-// intent is a PaymentIntent in Stripe's own shape, which is also how the journal keeps it. A stored intent
+// intent is a PaymentIntent in Stripe's own shape, which is also how the journal keeps it. A stored object
 // is never changed: a transition works on a copy.
 type intent struct {
 	ID                      string            `json:"id"`
@@ -52,19 +45,16 @@ type intent struct {
 	LastPaymentError        *failure          `json:"last_payment_error"`
 	LatestCharge            *string           `json:"latest_charge"`
 	Livemode                bool              `json:"livemode"`
-	Metadata                map[string]string `json:"metadata"`
+	Metadata                metadata          `json:"metadata"`
 	NextAction              *nextAction       `json:"next_action"`
 	PaymentMethod           *string           `json:"payment_method"`
 	PaymentMethodTypes      []string          `json:"payment_method_types"`
 	Status                  string            `json:"status"`
-
-	raw json.RawMessage // its JSON, set when it is saved
 }
 
 func (in *intent) key() string    { return in.ID }
 func (in *intent) born() int64    { return in.Created }
 func (in *intent) status() string { return in.Status }
-func (in *intent) snap() snapshot { return snapshot{in.ID, in.raw} }
 
 // automaticMethods says whether payment methods that redirect the customer are allowed.
 type automaticMethods struct {
@@ -91,35 +81,32 @@ type sdkAction struct {
 
 // charge is an authorized payment; events about refunds carry it.
 type charge struct {
-	ID                   string            `json:"id"`
-	Object               string            `json:"object"`
-	Amount               int64             `json:"amount"`
-	AmountCaptured       int64             `json:"amount_captured"`
-	AmountRefunded       int64             `json:"amount_refunded"`
-	BalanceTransaction   *string           `json:"balance_transaction"`
-	Captured             bool              `json:"captured"`
-	Created              int64             `json:"created"`
-	Currency             string            `json:"currency"`
-	Description          *string           `json:"description"`
-	Disputed             bool              `json:"disputed"`
-	FailureCode          *string           `json:"failure_code"`
-	FailureMessage       *string           `json:"failure_message"`
-	Livemode             bool              `json:"livemode"`
-	Metadata             map[string]string `json:"metadata"`
-	Paid                 bool              `json:"paid"`
-	PaymentIntent        string            `json:"payment_intent"`
-	PaymentMethod        string            `json:"payment_method"`
-	PaymentMethodDetails methodDetails     `json:"payment_method_details"`
-	Refunded             bool              `json:"refunded"`
-	Status               string            `json:"status"`
-
-	raw json.RawMessage
+	ID                   string        `json:"id"`
+	Object               string        `json:"object"`
+	Amount               int64         `json:"amount"`
+	AmountCaptured       int64         `json:"amount_captured"`
+	AmountRefunded       int64         `json:"amount_refunded"`
+	BalanceTransaction   *string       `json:"balance_transaction"`
+	Captured             bool          `json:"captured"`
+	Created              int64         `json:"created"`
+	Currency             string        `json:"currency"`
+	Description          *string       `json:"description"`
+	Disputed             bool          `json:"disputed"`
+	FailureCode          *string       `json:"failure_code"`
+	FailureMessage       *string       `json:"failure_message"`
+	Livemode             bool          `json:"livemode"`
+	Metadata             metadata      `json:"metadata"`
+	Paid                 bool          `json:"paid"`
+	PaymentIntent        string        `json:"payment_intent"`
+	PaymentMethod        string        `json:"payment_method"`
+	PaymentMethodDetails methodDetails `json:"payment_method_details"`
+	Refunded             bool          `json:"refunded"`
+	Status               string        `json:"status"`
 }
 
 func (c *charge) key() string    { return c.ID }
 func (c *charge) born() int64    { return c.Created }
 func (c *charge) status() string { return c.Status }
-func (c *charge) snap() snapshot { return snapshot{c.ID, c.raw} }
 
 type methodDetails struct {
 	Card card   `json:"card"`
@@ -142,65 +129,59 @@ type paymentMethod struct {
 
 // refund gives captured money back.
 type refund struct {
-	ID                 string            `json:"id"`
-	Object             string            `json:"object"`
-	Amount             int64             `json:"amount"`
-	BalanceTransaction *string           `json:"balance_transaction"`
-	Charge             string            `json:"charge"`
-	Created            int64             `json:"created"`
-	Currency           string            `json:"currency"`
-	Metadata           map[string]string `json:"metadata"`
-	PaymentIntent      string            `json:"payment_intent"`
-	FailureReason      string            `json:"failure_reason,omitempty"`
-	Reason             *string           `json:"reason"`
-	ReceiptNumber      *string           `json:"receipt_number"`
-	Status             string            `json:"status"`
-
-	raw json.RawMessage
+	ID                 string   `json:"id"`
+	Object             string   `json:"object"`
+	Amount             int64    `json:"amount"`
+	BalanceTransaction *string  `json:"balance_transaction"`
+	Charge             string   `json:"charge"`
+	Created            int64    `json:"created"`
+	Currency           string   `json:"currency"`
+	Metadata           metadata `json:"metadata"`
+	PaymentIntent      string   `json:"payment_intent"`
+	FailureReason      string   `json:"failure_reason,omitempty"`
+	Reason             *string  `json:"reason"`
+	ReceiptNumber      *string  `json:"receipt_number"`
+	Status             string   `json:"status"`
 }
 
 func (r *refund) key() string    { return r.ID }
 func (r *refund) born() int64    { return r.Created }
 func (r *refund) status() string { return r.Status }
-func (r *refund) snap() snapshot { return snapshot{r.ID, r.raw} }
 
 // dispute is what the buyer's bank demands back.
 type dispute struct {
-	ID            string            `json:"id"`
-	Object        string            `json:"object"`
-	Amount        int64             `json:"amount"`
-	Charge        string            `json:"charge"`
-	Created       int64             `json:"created"`
-	Currency      string            `json:"currency"`
-	Livemode      bool              `json:"livemode"`
-	Metadata      map[string]string `json:"metadata"`
-	PaymentIntent string            `json:"payment_intent"`
-	Reason        string            `json:"reason"`
-	Status        string            `json:"status"`
-
-	raw json.RawMessage
+	ID            string   `json:"id"`
+	Object        string   `json:"object"`
+	Amount        int64    `json:"amount"`
+	Charge        string   `json:"charge"`
+	Created       int64    `json:"created"`
+	Currency      string   `json:"currency"`
+	Livemode      bool     `json:"livemode"`
+	Metadata      metadata `json:"metadata"`
+	PaymentIntent string   `json:"payment_intent"`
+	Reason        string   `json:"reason"`
+	Status        string   `json:"status"`
 }
 
 func (d *dispute) key() string    { return d.ID }
 func (d *dispute) born() int64    { return d.Created }
 func (d *dispute) status() string { return d.Status }
-func (d *dispute) snap() snapshot { return snapshot{d.ID, d.raw} }
 
 // list is a page of objects.
-type list struct {
-	Object  string            `json:"object"`
-	Data    []json.RawMessage `json:"data"`
-	HasMore bool              `json:"has_more"`
-	URL     string            `json:"url"`
+type list[T object] struct {
+	Object  string `json:"object"`
+	Data    []T    `json:"data"`
+	HasMore bool   `json:"has_more"`
+	URL     string `json:"url"`
 }
 
 // searchResult is the one page of a search.
 type searchResult struct {
-	Object   string            `json:"object"`
-	Data     []json.RawMessage `json:"data"`
-	HasMore  bool              `json:"has_more"`
-	NextPage *string           `json:"next_page"`
-	URL      string            `json:"url"`
+	Object   string    `json:"object"`
+	Data     []*intent `json:"data"`
+	HasMore  bool      `json:"has_more"`
+	NextPage *string   `json:"next_page"`
+	URL      string    `json:"url"`
 }
 
 // newID makes an id in Stripe's form: the prefix and 24 letters and digits, 142 bits from the system's
@@ -209,10 +190,11 @@ func newID(prefix string) string {
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	var random [24]byte
 	rand.Read(random[:]) // never fails: crypto/rand ends the process instead
-	for i, b := range random {
-		random[i] = alphabet[int(b)%len(alphabet)]
+	id := append(make([]byte, 0, 64), prefix...)
+	for _, b := range random {
+		id = append(id, alphabet[int(b)%len(alphabet)])
 	}
-	return prefix + string(random[:])
+	return string(id)
 }
 
 // mustJSON encodes this package's own structs, none of which can fail to encode.

@@ -1,7 +1,6 @@
 package double
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"regexp"
@@ -43,7 +42,7 @@ func askIntent(id string, _ *form) query {
 		if !ok {
 			return nil, missing("payment_intent", "intent", id)
 		}
-		return in.raw, nil
+		return in, nil
 	}
 }
 
@@ -75,11 +74,11 @@ func askSearch(_ string, f *form) query {
 		return nil
 	}
 	return func(s *state) (any, *apiError) {
-		found := searchResult{Object: "search_result", Data: []json.RawMessage{}, URL: "/v1/payment_intents/search"}
+		found := searchResult{Object: "search_result", Data: []*intent{}, URL: "/v1/payment_intents/search"}
 		ids := s.intentsOf[parts[1]]
 		for i := len(ids) - 1; i >= 0 && len(found.Data) < q.limit; i-- {
-			if in, _ := s.intents.get(ids[i]); in.Metadata[searchable] == parts[1] {
-				found.Data = append(found.Data, in.raw)
+			if in, _ := s.intents.get(ids[i]); in.Metadata.get(searchable) == parts[1] {
+				found.Data = append(found.Data, in)
 			}
 		}
 		return found, nil
@@ -92,7 +91,7 @@ func askRefund(id string, _ *form) query {
 		if !ok {
 			return nil, missing("refund", "refund", id)
 		}
-		return re.raw, nil
+		return re, nil
 	}
 }
 
@@ -102,7 +101,7 @@ func askDispute(id string, _ *form) query {
 		if !ok {
 			return nil, missing("dispute", "dispute", id)
 		}
-		return d.raw, nil
+		return d, nil
 	}
 }
 
@@ -131,20 +130,10 @@ func askRefunds(_ string, f *form) query {
 	}
 }
 
-// snapper is an object that has been saved.
-type snapper interface {
-	object
-	snap() snapshot
-}
-
-func pageOf[T snapper](s *shelf[T], q pageQuery, kind string) (any, *apiError) {
+func pageOf[T object](s *shelf[T], q pageQuery, kind string) (any, *apiError) {
 	items, more, ok := s.page(q)
 	if !ok {
 		return nil, invalid("resource_missing", "starting_after", "No such %s: '%s'", kind, q.after)
 	}
-	page := list{Object: "list", Data: make([]json.RawMessage, len(items)), HasMore: more, URL: fmt.Sprintf("/v1/%ss", kind)}
-	for i, item := range items {
-		page.Data[i] = item.snap().raw
-	}
-	return page, nil
+	return list[T]{Object: "list", Data: items, HasMore: more, URL: fmt.Sprintf("/v1/%ss", kind)}, nil
 }

@@ -1,7 +1,5 @@
 package double
 
-import "slices"
-
 // restore reads the journal into the state, queues the events that were not delivered, and rewrites the
 // journal without what nobody needs any more: old versions of objects, expired keys, delivered events.
 func (d *Double) restore() error {
@@ -81,23 +79,25 @@ func (d *Double) commit(t *tx, rec *keyRecord, run command) (status int, body []
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t.state = d.state
-	t.mute = func(kind string) bool {
-		return d.cfg.WebhookURL == "" && d.cfg.WebhookFunc == nil || d.cfg.WebhookEvents != nil && !slices.Contains(d.cfg.WebhookEvents, kind)
-	}
+	t.mute = d.mute
 	// Never earlier than what exists, whatever the clock does: pages are searched by time.
 	t.now = max(d.cfg.Now().Unix(), d.state.intents.newest(), d.state.refunds.newest(), d.state.disputes.newest())
 
-	raw, failed := run(t)
-	status = 200
+	made, failed := run(t)
 	if failed != nil {
-		status, raw = failed.status, failed.body()
+		status, body = failed.status, failed.body()
+	} else {
+		status, body = 200, t.encoded(made)
 	}
 	if rec != nil {
-		rec.status, rec.body, rec.request, rec.at = status, raw, t.request, d.cfg.Now().Unix()
+		rec.status, rec.request, rec.at = status, t.request, d.cfg.Now().Unix()
+		if rec.made = made; failed != nil {
+			rec.made, rec.body = nil, body
+		}
 		t.keys = append(t.keys, rec)
 	}
 	if t.empty() {
-		return status, raw
+		return status, body
 	}
 	t.done = d.done
 	if err := d.write(&t.change); err != nil {
@@ -105,13 +105,13 @@ func (d *Double) commit(t *tx, rec *keyRecord, run command) (status int, body []
 		failed = serverError()
 		return failed.status, failed.body()
 	}
-	d.done = nil
+	d.done = d.done[:0]
 	d.state.apply(&t.change)
 	if rec != nil {
 		d.keys.store(rec)
 	}
 	d.tell(t.events)
-	return status, raw
+	return status, body
 }
 
 // write puts a change into the journal, if there is one. The caller holds mu.
@@ -119,7 +119,8 @@ func (d *Double) write(c *change) error {
 	if d.journal == nil {
 		return nil
 	}
-	return d.journal.write(encode(c))
+	d.line = encode(d.line[:0], c)
+	return d.journal.write(d.line)
 }
 
 // markDone notes that an event needs no more delivery. The mark rides along with the next call's line; if
@@ -153,6 +154,6 @@ func (d *Double) flushLocked() error {
 	if err := d.write(&change{done: d.done}); err != nil {
 		return err
 	}
-	d.done = nil
+	d.done = d.done[:0]
 	return nil
 }

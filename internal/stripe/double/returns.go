@@ -19,7 +19,7 @@ const (
 
 // refund gives amount back of a captured intent, or all that is left for 0. Some test cards leave it pending, until
 // the control endpoint says what the bank did, or fail it.
-func (t *tx) refund(id string, amount int64, reason string, metadata map[string]string) (*refund, *apiError) {
+func (t *tx) refund(id string, amount int64, reason string, pairs []param) (*refund, *apiError) {
 	in, ok := t.state.intents.get(id)
 	if !ok {
 		return nil, missing("payment_intent", "payment_intent", id)
@@ -51,7 +51,7 @@ func (t *tx) refund(id string, amount int64, reason string, metadata map[string]
 	}
 	re := &refund{
 		ID: newID("re_"), Object: "refund", Amount: amount, Charge: ch.ID, Created: t.now, Currency: in.Currency,
-		Metadata: metadata, PaymentIntent: id, Status: refundSucceeded,
+		Metadata: metadata{}.with(pairs), PaymentIntent: id, Status: refundSucceeded,
 	}
 	if reason != "" {
 		re.Reason = &reason
@@ -67,14 +67,14 @@ func (t *tx) refund(id string, amount int64, reason string, metadata map[string]
 	ch.Refunded = ch.AmountRefunded == ch.AmountCaptured
 	t.saveRefund(re)
 	t.saveCharge(ch)
-	t.emit(eventRefunded, ch.snap())
+	t.emit(eventRefunded, ch)
 	return re, nil
 }
 
 func (t *tx) failRefund(re *refund) {
 	re.Status, re.FailureReason = refundFailed, "expired_or_canceled_card"
 	t.saveRefund(re)
-	t.emit(eventRefundFail, re.snap())
+	t.emit(eventRefundFail, re)
 }
 
 // settleRefund ends a refund as its bank does. One that failed leaves its money with the charge.
@@ -90,7 +90,7 @@ func (t *tx) settleRefund(id, status string) (*refund, *apiError) {
 	if status == refundSucceeded {
 		re.Status = refundSucceeded
 		t.saveRefund(&re)
-		t.emit(eventRefund, re.snap())
+		t.emit(eventRefund, &re)
 		return &re, nil
 	}
 	in, _ := t.state.intents.get(re.PaymentIntent)
@@ -120,11 +120,11 @@ func (t *tx) openDispute(id, reason string) (*dispute, *apiError) {
 	ch.Disputed = true
 	d := &dispute{
 		ID: newID("du_"), Object: "dispute", Amount: ch.AmountCaptured - ch.AmountRefunded, Charge: ch.ID, Created: t.now, Currency: in.Currency,
-		Metadata: map[string]string{}, PaymentIntent: id, Reason: reason, Status: disputeOpen,
+		PaymentIntent: id, Reason: reason, Status: disputeOpen,
 	}
 	t.saveCharge(ch)
 	t.saveDispute(d)
-	t.emit(eventDisputed, d.snap())
+	t.emit(eventDisputed, d)
 	return d, nil
 }
 
@@ -141,9 +141,9 @@ func (t *tx) moveDispute(id, status string) (*dispute, *apiError) {
 	d.Status = status
 	t.saveDispute(&d)
 	if status == disputeReview {
-		t.emit(eventDispute, d.snap())
+		t.emit(eventDispute, &d)
 	} else {
-		t.emit(eventDisputeEnd, d.snap())
+		t.emit(eventDisputeEnd, &d)
 	}
 	return &d, nil
 }

@@ -1,23 +1,43 @@
 package double
 
 import (
+	"bytes"
 	"crypto/subtle"
-	"encoding/json"
-	"errors"
 	"io"
-	"net/http"
-	"net/url"
+	"net"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
 )
 
-// maxBody bounds a request's body, bytes. Every allowed parameter at its limit fits.
-const maxBody = 256 << 10
+const (
+	maxBody    = 256 << 10   // bytes of a request's body; every allowed parameter at its limit fits
+	maxRead    = 4 * maxBody // what comes over it is read this far, so that its sender sees the refusal
+	maxHeaders = 16 << 10    // bytes, the request's line included
+	elsewhere  = "/"         // the route of what has no other
+)
 
-// routes lists every endpoint; anything else is an unrecognized URL.
-func (d *Double) routes() http.Handler {
-	mux := http.NewServeMux()
+// route is an endpoint.
+type route struct {
+	calls atomic.Int64
+	serve func(*call)
+}
+
+// routes lists every endpoint by method and path; anything else is an unrecognized URL.
+func (d *Double) routes() map[string]*route {
+	all := map[string]*route{
+		elsewhere:                         {serve: func(c *call) { c.refuse(unknownURL(c)) }},
+		"GET /_double/faults":             {serve: d.serveFaults},
+		"PUT /_double/faults":             {serve: d.serveSetFaults},
+		"GET /_double/stats":              {serve: d.serveStats},
+		"POST /_double/disputes":          {serve: d.serveOpenDispute},
+		"POST /_double/authenticate/{id}": {serve: d.serveAuthenticate},
+		"POST /_double/expire/{id}":       {serve: d.serveExpire},
+		"POST /_double/refunds/{id}":      {serve: d.serveSettleRefund},
+		"POST /_double/disputes/{id}":     {serve: d.serveMoveDispute},
+	}
 	posts := map[string]parser{
 		"/v1/payment_intents":              parseCreate,
 		"/v1/payment_intents/{id}/confirm": parseConfirm,
@@ -26,7 +46,7 @@ func (d *Double) routes() http.Handler {
 		"/v1/refunds":                      parseRefund,
 	}
 	for path, parse := range posts {
-		d.route(mux, "POST "+path, func(c *call) { d.servePost(c, parse) })
+		all["POST "+path] = &route{serve: func(c *call) { d.servePost(c, parse) }}
 	}
 	gets := map[string]asker{
 		"/v1/payment_intents":        askIntents,
@@ -38,54 +58,58 @@ func (d *Double) routes() http.Handler {
 		"/v1/disputes/{id}":          askDispute,
 	}
 	for path, ask := range gets {
-		d.route(mux, "GET "+path, func(c *call) { d.serveGet(c, ask) })
+		all["GET "+path] = &route{serve: func(c *call) { d.serveGet(c, ask) }}
 	}
-	d.route(mux, "GET /_double/faults", d.serveFaults)
-	d.route(mux, "PUT /_double/faults", d.serveSetFaults)
-	d.route(mux, "GET /_double/stats", d.serveStats)
-	d.route(mux, "POST /_double/authenticate/{id}", d.serveAuthenticate)
-	d.route(mux, "POST /_double/expire/{id}", d.serveExpire)
-	d.route(mux, "POST /_double/refunds/{id}", d.serveSettleRefund)
-	d.route(mux, "POST /_double/disputes", d.serveOpenDispute)
-	d.route(mux, "POST /_double/disputes/{id}", d.serveMoveDispute)
-	d.route(mux, "/", func(c *call) { c.refuse(unknownURL(c.r)) })
-	return mux
+	return all
 }
 
-// call is one request being answered.
+// find returns the route of a call and the id in its path, which is always the third part.
+func (d *Double) find(method, path string) (r *route, id string) {
+	if r = d.routed[method+" "+path]; r != nil {
+		return r, ""
+	}
+	if parts := strings.SplitN(path, "/", 5); len(parts) > 3 && parts[3] != "" {
+		id, parts[3] = parts[3], "{id}"
+		if r = d.routed[method+" "+strings.Join(parts, "/")]; r != nil {
+			return r, id
+		}
+	}
+	return d.routed[elsewhere], ""
+}
+
+// call is one request being answered. Its strings are copies, since they may be kept and the server reuses its buffers.
 type call struct {
-	w       http.ResponseWriter
-	r       *http.Request
-	request string // its id
+	ctx          *fasthttp.RequestCtx
+	method, path string
+	id           string // in the path
+	request      string // its own id
 }
 
-// route counts the calls of a pattern, gives each an id and checks its key.
-func (d *Double) route(mux *http.ServeMux, pattern string, serve func(*call)) {
-	counter := new(atomic.Int64)
-	d.calls[pattern] = counter
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		counter.Add(1)
-		c := &call{w: w, r: r, request: newID("req_")}
-		w.Header().Set("Request-Id", c.request)
-		w.Header().Set("Stripe-Version", apiVersion)
-		key, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !bearer {
-			key = ""
-		}
-		if subtle.ConstantTimeCompare([]byte(key), []byte(d.cfg.SecretKey)) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="Stripe"`)
-			c.refuse(unauthorized(key))
-			return
-		}
-		serve(c)
-	})
+// serve counts a call, gives it an id and checks its key.
+func (d *Double) serve(ctx *fasthttp.RequestCtx) {
+	c := &call{ctx: ctx, method: string(ctx.Method()), path: string(ctx.Path()), request: newID("req_")}
+	r, id := d.find(c.method, c.path)
+	c.id = id
+	r.calls.Add(1)
+	ctx.Response.Header.Set("Request-Id", c.request)
+	ctx.Response.Header.Set("Stripe-Version", apiVersion)
+	key, bearer := bytes.CutPrefix(ctx.Request.Header.Peek("Authorization"), []byte("Bearer "))
+	if !bearer {
+		key = nil
+	}
+	if subtle.ConstantTimeCompare(key, []byte(d.cfg.SecretKey)) != 1 {
+		ctx.Response.Header.Set("WWW-Authenticate", `Bearer realm="Stripe"`)
+		c.refuse(unauthorized(string(key)))
+		return
+	}
+	r.serve(c)
 }
 
-// answer writes a whole answer.
+// answer writes a whole answer, of bytes that never change.
 func (c *call) answer(status int, body []byte) {
-	c.w.Header().Set("Content-Type", "application/json")
-	c.w.WriteHeader(status)
-	c.w.Write(body) // the client may be gone: the effect stands, and its key finds the answer
+	c.ctx.SetStatusCode(status)
+	c.ctx.SetContentType("application/json")
+	c.ctx.Response.SetBodyRaw(body)
 }
 
 func (c *call) refuse(e *apiError) { c.answer(e.status, e.body()) }
@@ -94,50 +118,51 @@ func (c *call) refuse(e *apiError) { c.answer(e.status, e.body()) }
 // client silently repeats a call whose reused connection ends without a single byte: the caller would never
 // see the fault.
 func (c *call) cut() {
-	conn, _, err := http.NewResponseController(c.w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler) // net/http's way to drop the connection
-	}
-	io.WriteString(conn, "HTTP/1.1 ")
-	conn.Close()
+	c.ctx.HijackSetNoResponse(true)
+	c.ctx.Hijack(func(conn net.Conn) { io.WriteString(conn, "HTTP/1.1 ") }) // the server closes it after this
 }
 
-// form reads the parameters of the body.
-func (c *call) form() (url.Values, *apiError) {
-	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
+// body is the call's body, for as long as the call lasts.
+func (c *call) body() ([]byte, *apiError) {
+	body := c.ctx.PostBody()
+	if len(body) > maxBody {
 		e := invalid("", "", "The request body is longer than %d bytes.", maxBody)
-		e.status = http.StatusRequestEntityTooLarge
+		e.status = fasthttp.StatusRequestEntityTooLarge
 		return nil, e
-	case err != nil:
-		return nil, invalid("", "", "The request body could not be read.")
 	}
-	values, err := url.ParseQuery(string(raw))
-	if err != nil {
+	return body, nil
+}
+
+// params reads the parameters of the body.
+func (c *call) params() ([]param, *apiError) {
+	body, bad := c.body()
+	if bad != nil {
+		return nil, bad
+	}
+	params, ok := parseParams(string(body))
+	if !ok {
 		return nil, invalid("", "", "The request body is not valid application/x-www-form-urlencoded.")
 	}
-	return values, nil
+	return params, nil
 }
 
 // servePost answers a call that has an effect. The order is Stripe's: the key is looked up first, and what
 // is refused before the effect could begin is not stored under it.
 func (d *Double) servePost(c *call, parse parser) {
-	values, bad := c.form()
+	params, bad := c.params()
 	if bad != nil {
 		c.refuse(bad)
 		return
 	}
-	key := c.r.Header.Get("Idempotency-Key")
+	key := string(c.ctx.Request.Header.Peek("Idempotency-Key"))
 	if utf8.RuneCountInString(key) > maxKeyLength {
 		c.refuse(invalid("", "", "Idempotency keys can have up to %d characters.", maxKeyLength))
 		return
 	}
 	var rec *keyRecord
 	if key != "" {
-		c.w.Header().Set("Idempotency-Key", key)
-		print := fingerprintOf(c.r, values)
+		c.ctx.Response.Header.Set("Idempotency-Key", key)
+		print := fingerprintOf(c.method, c.path, params)
 		stored, refused := d.reserve(key, print)
 		if refused != nil {
 			c.refuse(refused)
@@ -160,16 +185,16 @@ func (d *Double) servePost(c *call, parse parser) {
 		c.cut()
 		return
 	}
-	f := newForm(values)
-	run := parse(c.r.PathValue("id"), f)
+	f := newForm(params)
+	run := parse(c.id, f)
 	if err := f.err(); err != nil {
 		c.refuse(err)
 		return
 	}
 	if d.dice.hit(faults.ErrorShare) {
-		run = func(*tx) (json.RawMessage, *apiError) { return nil, serverError() }
-	} else if strings.HasSuffix(c.r.URL.Path, "/capture") && d.dice.hit(faults.CaptureRefuseShare) {
-		run = func(*tx) (json.RawMessage, *apiError) { return nil, expired() }
+		run = func(*tx) (object, *apiError) { return nil, serverError() }
+	} else if strings.HasSuffix(c.path, "/capture") && d.dice.hit(faults.CaptureRefuseShare) {
+		run = func(*tx) (object, *apiError) { return nil, expired() }
 	}
 	status, body := d.commit(&tx{request: c.request, key: key}, rec, run)
 	if d.dice.hit(faults.TimeoutAfterShare) {
@@ -191,9 +216,9 @@ func (d *Double) replay(c *call, rec *keyRecord) {
 		c.cut()
 		return
 	}
-	c.w.Header().Set("Idempotent-Replayed", "true")
-	c.w.Header().Set("Original-Request", rec.request)
-	c.answer(rec.status, rec.body)
+	c.ctx.Response.Header.Set("Idempotent-Replayed", "true")
+	c.ctx.Response.Header.Set("Original-Request", rec.request)
+	c.answer(rec.status, rec.answer())
 }
 
 // serveGet answers a call that only reads.
@@ -208,8 +233,9 @@ func (d *Double) serveGet(c *call, ask asker) {
 		c.cut()
 		return
 	}
-	f := newForm(c.r.URL.Query())
-	read := ask(c.r.PathValue("id"), f)
+	params, _ := parseParams(string(c.ctx.URI().QueryString())) // what is malformed is as if it was not there
+	f := newForm(params)
+	read := ask(c.id, f)
 	err := f.err()
 	var found any
 	switch {
@@ -227,11 +253,7 @@ func (d *Double) serveGet(c *call, ask asker) {
 		c.refuse(err)
 		return
 	}
-	body, ok := found.(json.RawMessage)
-	if !ok {
-		body = mustJSON(found)
-	}
-	c.answer(http.StatusOK, body)
+	c.answer(fasthttp.StatusOK, mustJSON(found))
 }
 
 func (d *Double) look(read query) (any, *apiError) {

@@ -99,7 +99,7 @@ func newState() *state {
 func (s *state) apply(c *change) {
 	for _, in := range c.intents {
 		s.intents.put(in)
-		if of := in.Metadata[searchable]; of != "" && !slices.Contains(s.intentsOf[of], in.ID) {
+		if of := in.Metadata.get(searchable); of != "" && !slices.Contains(s.intentsOf[of], in.ID) {
 			s.intentsOf[of] = append(s.intentsOf[of], in.ID)
 		}
 	}
@@ -129,6 +129,44 @@ type change struct {
 	events   []*event
 	keys     []*keyRecord
 	done     []string // ids of events that were delivered or given up
+
+	renders []rendering
+}
+
+// rendering is an object's JSON as it is at the end of a call, which its answer, its event and the journal share.
+type rendering struct {
+	of  object
+	raw json.RawMessage
+}
+
+// rendered is what encoded has made of an object, nil where it was not asked.
+func (c *change) rendered(o object) json.RawMessage {
+	for _, r := range c.renders {
+		if r.of == o {
+			return r.raw
+		}
+	}
+	return nil
+}
+
+// encoded renders an object of the change, once.
+func (c *change) encoded(o object) json.RawMessage {
+	raw := c.rendered(o)
+	if raw != nil {
+		return raw
+	}
+	raw = mustJSON(o)
+	c.renders = append(c.renders, rendering{o, raw})
+	return raw
+}
+
+// save adds an object to those of its kind. It may be called again for the same one, which may have changed.
+func save[T object](c *change, all []T, o T) []T {
+	c.renders = slices.DeleteFunc(c.renders, func(r rendering) bool { return r.of == object(o) })
+	if n := len(all); n > 0 && object(all[n-1]) == object(o) {
+		return all
+	}
+	return append(all, o)
 }
 
 func (c *change) empty() bool {
@@ -145,42 +183,21 @@ type tx struct {
 	mute    func(kind string) bool // no events: nobody receives them
 }
 
-// saveIntent seals in as it is now. It may be called again for the same intent.
-func (t *tx) saveIntent(in *intent) {
-	in.raw = mustJSON(in)
-	sealed := *in // later steps of the same call go on with their own copy
-	if n := len(t.intents); n > 0 && t.intents[n-1].ID == in.ID {
-		t.intents[n-1] = &sealed
-		return
-	}
-	t.intents = append(t.intents, &sealed)
-}
-
-func (t *tx) saveCharge(c *charge) {
-	c.raw = mustJSON(c)
-	t.charges = append(t.charges, c)
-}
-
-func (t *tx) saveRefund(r *refund) {
-	r.raw = mustJSON(r)
-	t.refunds = append(t.refunds, r)
-}
-
-func (t *tx) saveDispute(d *dispute) {
-	d.raw = mustJSON(d)
-	t.disputes = append(t.disputes, d)
-}
+func (t *tx) saveIntent(in *intent)  { t.intents = save(&t.change, t.intents, in) }
+func (t *tx) saveCharge(c *charge)   { t.charges = save(&t.change, t.charges, c) }
+func (t *tx) saveRefund(r *refund)   { t.refunds = save(&t.change, t.refunds, r) }
+func (t *tx) saveDispute(d *dispute) { t.disputes = save(&t.change, t.disputes, d) }
 
 // emit queues an event about an object as it is now.
-func (t *tx) emit(kind string, of snapshot) {
+func (t *tx) emit(kind string, of object) {
 	if t.mute(kind) {
 		return
 	}
 	t.events = append(t.events, &event{
-		ID: newID("evt_"), Type: kind, Created: t.now, Request: t.request, Key: t.key, object: of.raw,
+		ID: newID("evt_"), Type: kind, Created: t.now, Request: t.request, Key: t.key, object: t.encoded(of),
 	})
 }
 
 // command is the part of a call that has an effect. It returns the object to answer with, or an error,
 // in which case the change it gathered still counts: a decline leaves a failed intent behind.
-type command func(t *tx) (json.RawMessage, *apiError)
+type command func(t *tx) (object, *apiError)

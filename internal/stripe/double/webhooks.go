@@ -1,16 +1,17 @@
 package double
 
 import (
-	"bytes"
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -56,8 +57,8 @@ func (s *schedule) Pop() any {
 // included: the receiver checks their age against its own.
 type courier struct {
 	url, secret string
-	durable     bool // what doesn't fit in the queue is found again in the journal
-	client      *http.Client
+	durable     bool                 // what doesn't fit in the queue is found again in the journal
+	client      *fasthttp.HostClient // while it runs
 	dice        *dice
 	log         *slog.Logger
 	onDone      func(id string) // the event was delivered or given up
@@ -73,19 +74,8 @@ type courier struct {
 }
 
 func newCourier(cfg Config, dice *dice, onDone func(string)) *courier {
-	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		MaxIdleConnsPerHost: webhookWorkers,
-		IdleConnTimeout:     90 * time.Second,
-	}
 	return &courier{
 		url: cfg.WebhookURL, secret: cfg.WebhookSecret, durable: cfg.JournalPath != "",
-		client: &http.Client{
-			Transport: transport,
-			Timeout:   webhookTimeout,
-			// A redirect is a failed delivery, as at Stripe.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
 		dice: dice, log: cfg.Log, onDone: onDone, wake: make(chan struct{}, 1),
 	}
 }
@@ -97,7 +87,7 @@ func (d *Double) tell(events []*event) {
 		return
 	}
 	for _, ev := range events {
-		body := ev.body()
+		body := ev.body(nil)
 		d.cfg.WebhookFunc(body, signature(d.cfg.WebhookSecret, time.Now(), body))
 	}
 }
@@ -179,6 +169,7 @@ func (c *courier) drain() {
 
 // run delivers until drain is done or ctx ends, which aborts the attempts in progress.
 func (c *courier) run(ctx context.Context) {
+	c.client = newClient(ctx, c.url)
 	jobs := make(chan delivery)
 	var workers sync.WaitGroup
 	for range webhookWorkers {
@@ -240,7 +231,7 @@ func (c *courier) next(now time.Time) (d delivery, wait time.Duration, state rea
 
 // deliver makes one attempt and schedules the next if it failed.
 func (c *courier) deliver(ctx context.Context, d delivery) {
-	err := c.post(ctx, d.ev)
+	err := c.post(d.ev)
 	if d.extra {
 		return
 	}
@@ -270,25 +261,54 @@ func (c *courier) deliver(ctx context.Context, d delivery) {
 	}
 }
 
-// post sends an event once; anything but a 2xx is an error.
-func (c *courier) post(ctx context.Context, ev *event) error {
-	body := ev.body()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("make webhook request: %w", err)
+// newClient makes a client of one URL, "" for none. Its connections end with ctx.
+func newClient(ctx context.Context, to string) *fasthttp.HostClient {
+	var uri fasthttp.URI
+	uri.Update(to)
+	tls := string(uri.Scheme()) == "https"
+	return &fasthttp.HostClient{
+		Addr: fasthttp.AddMissingPort(string(uri.Host()), tls), IsTLS: tls, MaxConns: webhookWorkers, MaxResponseBodySize: maxAnswer,
+		MaxIdemponentCallAttempts: 2, // a connection that was idle may be gone
+		Dial: func(addr string) (net.Conn, error) {
+			dialer := net.Dialer{Timeout: webhookTimeout}
+			conn, err := dialer.DialContext(ctx, "tcp", addr)
+			if err != nil {
+				return nil, err
+			}
+			return &boundConn{conn, context.AfterFunc(ctx, func() { conn.Close() })}, nil
+		},
 	}
-	req.Header.Set("Content-Type", "application/json; charset=utf-8")
-	req.Header.Set("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
+}
+
+// boundConn is a connection that is closed when a context ends.
+type boundConn struct {
+	net.Conn
+	unbind func() bool
+}
+
+func (c *boundConn) Close() error {
+	c.unbind()
+	return c.Conn.Close()
+}
+
+// post sends an event once; anything but a 2xx is an error, a redirect too, as at Stripe.
+func (c *courier) post(ev *event) error {
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	body := ev.body(req.SwapBody(nil)[:0])
+	req.SwapBody(body)
+	req.SetRequestURI(c.url)
+	req.Header.SetMethod(fasthttp.MethodPost)
+	req.Header.SetContentType("application/json; charset=utf-8")
+	req.Header.SetUserAgent("Stripe/1.0 (+https://stripe.com/docs/webhooks)")
 	req.Header.Set("Stripe-Signature", signature(c.secret, time.Now(), body))
-	resp, err := c.client.Do(req)
-	if err != nil {
+	err := c.client.DoTimeout(req, resp, webhookTimeout)
+	if err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) { // a long answer is one too
 		return fmt.Errorf("post event: %w", err)
 	}
-	defer resp.Body.Close()
-	// Read to its end, an answer leaves its connection open for the next event.
-	io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("post event: answered %s", resp.Status)
+	if status := resp.StatusCode(); status < 200 || status > 299 {
+		return fmt.Errorf("post event: answered %d", status)
 	}
 	return nil
 }
