@@ -37,7 +37,9 @@ type Config struct {
 
 // Client calls Stripe. Safe for concurrent use.
 type Client struct {
-	intents  paymentintent.Client
+	backend  stripe.Backend
+	key      string
+	intents  paymentintent.Client // for lists and searches
 	refunds  refund.Client
 	disputes dispute.Client
 	secrets  []string
@@ -62,6 +64,7 @@ func New(cfg Config) *Client {
 	}
 	backend := stripe.GetBackendWithConfig(stripe.APIBackend, bc)
 	return &Client{
+		backend: backend, key: cfg.SecretKey,
 		intents:  paymentintent.Client{B: backend, Key: cfg.SecretKey},
 		refunds:  refund.Client{B: backend, Key: cfg.SecretKey},
 		disputes: dispute.Client{B: backend, Key: cfg.SecretKey},
@@ -83,16 +86,14 @@ func (c *Client) Authorize(ctx context.Context, a sale.Attempt) (sale.Intent, er
 	params.AddMetadata("event_id", a.EventID)
 	params.Context = ctx
 	params.SetIdempotencyKey(a.ID.String())
-	pi, err := c.intents.New(params)
-	return answer("authorize", pi, err)
+	return c.call("authorize", http.MethodPost, "/v1/payment_intents", params)
 }
 
 // Retrieve asks how an intent stands now.
 func (c *Client) Retrieve(ctx context.Context, intentID string) (sale.Intent, error) {
 	params := &stripe.PaymentIntentParams{}
 	params.Context = ctx
-	pi, err := c.intents.Get(intentID, params)
-	return answer("retrieve intent", pi, err)
+	return c.call("retrieve intent", http.MethodGet, stripe.FormatURLPath("/v1/payment_intents/%s", intentID), params)
 }
 
 // Capture takes the money of an authorized intent. An intent that can't be captured is sale.Conflict. An intent
@@ -102,8 +103,7 @@ func (c *Client) Capture(ctx context.Context, attempt uuid.UUID, intentID string
 	params := &stripe.PaymentIntentCaptureParams{}
 	params.Context = ctx
 	params.SetIdempotencyKey(fmt.Sprintf("%s:capture:%d", attempt, try))
-	pi, err := c.intents.Capture(intentID, params)
-	return answer("capture", pi, err)
+	return c.call("capture", http.MethodPost, stripe.FormatURLPath("/v1/payment_intents/%s/capture", intentID), params)
 }
 
 // Cancel gives an authorization back. An intent that can't be canceled is sale.Conflict. try is as for Capture; the
@@ -112,8 +112,7 @@ func (c *Client) Cancel(ctx context.Context, attempt uuid.UUID, intentID string,
 	params := &stripe.PaymentIntentCancelParams{}
 	params.Context = ctx
 	params.SetIdempotencyKey(fmt.Sprintf("%s:cancel:%s:%d", attempt, intentID, try))
-	pi, err := c.intents.Cancel(intentID, params)
-	return answer("cancel", pi, err)
+	return c.call("cancel", http.MethodPost, stripe.FormatURLPath("/v1/payment_intents/%s/cancel", intentID), params)
 }
 
 // Each calls f for every intent made at or after since (all of them when it is zero), newest first, until f returns false.
@@ -127,12 +126,12 @@ func (c *Client) Each(ctx context.Context, since time.Time, f func(sale.Intent) 
 	params.Context = ctx
 	it := c.intents.List(params)
 	for it.Next() {
-		if !f(intent(it.PaymentIntent())) {
+		if !f(listed(it.PaymentIntent()).intent()) {
 			return nil
 		}
 	}
 	if err := it.Err(); err != nil {
-		_, err = answer("list intents", nil, err)
+		_, err = failed("list intents", err)
 		return err
 	}
 	return nil
@@ -161,7 +160,7 @@ func (c *Client) Find(ctx context.Context, attempt uuid.UUID) (sale.Intent, bool
 		}
 	}
 	if err := it.Err(); err != nil {
-		_, err = answer("search intents", nil, err)
+		_, err = failed("search intents", err)
 		return sale.Intent{}, false, err
 	}
 	return found, found.ID != "", nil
@@ -211,11 +210,34 @@ func readEvent(body []byte) (events.StripeEvent, error) {
 	return out, nil
 }
 
-func intent(pi *stripe.PaymentIntent) sale.Intent {
+// paymentIntent is what we read of an intent. stripe-go's own type has ten times as much, and reads every answer three
+// times over.
+type paymentIntent struct {
+	stripe.APIResource
+	ID                 string            `json:"id"`
+	Status             string            `json:"status"`
+	Amount             int64             `json:"amount"`
+	AmountReceived     int64             `json:"amount_received"`
+	Currency           string            `json:"currency"`
+	ClientSecret       string            `json:"client_secret"`
+	Metadata           map[string]string `json:"metadata"`
+	CancellationReason string            `json:"cancellation_reason"`
+	LastPaymentError   *stripe.Error     `json:"last_payment_error"`
+}
+
+// listed is the same of an intent that stripe-go has read: one of a list, or of a refusal.
+func listed(pi *stripe.PaymentIntent) *paymentIntent {
+	return &paymentIntent{
+		ID: pi.ID, Status: string(pi.Status), Amount: pi.Amount, AmountReceived: pi.AmountReceived, Currency: string(pi.Currency),
+		ClientSecret: pi.ClientSecret, Metadata: pi.Metadata, CancellationReason: string(pi.CancellationReason), LastPaymentError: pi.LastPaymentError,
+	}
+}
+
+func (pi *paymentIntent) intent() sale.Intent {
 	i := sale.Intent{
-		ID: pi.ID, Status: sale.IntentStatus(pi.Status), Amount: pi.Amount, Captured: pi.AmountReceived, Currency: string(pi.Currency),
+		ID: pi.ID, Status: sale.IntentStatus(pi.Status), Amount: pi.Amount, Captured: pi.AmountReceived, Currency: pi.Currency,
 		ClientSecret: pi.ClientSecret, AttemptID: pi.Metadata["attempt_id"], OrderID: pi.Metadata["order_id"], EventID: pi.Metadata["event_id"],
-		Reason: string(pi.CancellationReason),
+		Reason: pi.CancellationReason,
 	}
 	if pi.LastPaymentError != nil {
 		i.Reason = reason(pi.LastPaymentError)
@@ -230,14 +252,21 @@ func reason(e *stripe.Error) string {
 	return string(e.Code)
 }
 
-// answer sorts what Stripe said: a decision, a definite refusal, or an unknown outcome.
-func answer(verb string, pi *stripe.PaymentIntent, err error) (sale.Intent, error) {
-	if err == nil {
-		return intent(pi), nil
+// call makes a call that is answered with an intent, and sorts what Stripe said: a decision, a definite refusal, or an
+// unknown outcome.
+func (c *Client) call(verb, method, path string, params stripe.ParamsContainer) (sale.Intent, error) {
+	var pi paymentIntent
+	if err := c.backend.Call(method, path, c.key, params, &pi); err != nil {
+		return failed(verb, err)
 	}
+	return pi.intent(), nil
+}
+
+// failed sorts what Stripe said that was not an intent: a declined card is a decision.
+func failed(verb string, err error) (sale.Intent, error) {
 	e, err := sorted(verb, err)
 	if e != nil && e.Type == stripe.ErrorTypeCard && e.PaymentIntent != nil {
-		declined := intent(e.PaymentIntent)
+		declined := listed(e.PaymentIntent).intent()
 		declined.Status, declined.Reason = sale.IntentRequiresPaymentMethod, reason(e)
 		return declined, nil
 	}
