@@ -109,15 +109,22 @@ func span(from, to int) []int {
 
 // run is free seats of the wanted category, side by side.
 type run struct {
-	segment
+	*segment
 	from, to int // to excluded
 }
 
 // runs are the free seats in the order of the plan.
 func (p *Plan) runs(w Wish, free []bool) []run {
-	var all []run
 	wanted := func(i int) bool { return free[i] && (w.Category == "" || p.seats[i].Category == w.Category) }
-	for _, s := range p.segments {
+	edges := 0
+	for i := 1; i < len(free); i++ {
+		if free[i] != free[i-1] {
+			edges++
+		}
+	}
+	all := make([]run, 0, edges/2+len(p.segments)) // to grow would take longer than all else
+	for n := range p.segments {
+		s := &p.segments[n]
 		for i := s.low; i < s.high; i++ {
 			if !wanted(i) {
 				continue
