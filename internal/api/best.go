@@ -20,17 +20,25 @@ type bestWish struct {
 type bestSeats struct {
 	plan       *seating.Plan
 	categories map[string]bool
+	choosers   chan struct{} // one for each who chooses or waits to
 	choosing   sync.Mutex
 	pending    goneSeats // chosen here a moment ago: others are offered others
 }
 
 func newBestSeats(seats []sale.Seat) *bestSeats {
-	b := &bestSeats{plan: seating.New(seats), categories: map[string]bool{}, pending: goneSeats{seats: make([]goneSeat, len(seats))}}
+	b := &bestSeats{
+		plan: seating.New(seats), categories: map[string]bool{}, choosers: make(chan struct{}, maxChoosers),
+		pending: goneSeats{seats: make([]goneSeat, len(seats))},
+	}
 	for _, t := range seats {
 		b.categories[t.Category] = true
 	}
 	return b
 }
+
+// maxChoosers bounds those who choose or wait to, for each event of a node. A choice takes a stadium a millisecond or so,
+// so the last of them waits for less than half a second.
+const maxChoosers = 256
 
 // A choice that someone else is quicker with is made again from what is known by then, among so many more blocks each
 // time that a crowd which wants the same parts.
@@ -41,6 +49,7 @@ const (
 
 var (
 	errNotEnough = sale.Errorf(sale.Conflict, "not_enough_seats", "there are not so many seats left")
+	errChoosing  = sale.Errorf(sale.Unavailable, "busy", "too many choose the best seats right now; try again")
 	errBestTaken = sale.Errorf(sale.Conflict, "best_seats_taken", "others were quicker with each choice; try again")
 )
 
@@ -60,13 +69,13 @@ func (s *server) holdBest(ctx context.Context, o *onSale, session sale.SessionHa
 	defer cancel()
 	among := 1
 	for range bestTries {
-		free, err := s.available(ctx, o)
+		states, err := s.snapshot(ctx, o)
 		if err != nil {
 			return sale.Hold{}, nil, err
 		}
-		seats := s.chooseBest(o, session, wish, among, free)
-		if seats == nil {
-			return sale.Hold{}, nil, errNotEnough
+		seats, err := s.chooseBest(o, session, wish, among, states)
+		if err != nil {
+			return sale.Hold{}, nil, err
 		}
 		h, err := s.hold(ctx, o, session, seats)
 		if err == nil {
@@ -81,26 +90,29 @@ func (s *server) holdBest(ctx context.Context, o *onSale, session sale.SessionHa
 	return sale.Hold{}, nil, errBestTaken
 }
 
-// chooseBest chooses from the seats that are free, without those that this node saw held or chose a moment ago.
-func (s *server) chooseBest(o *onSale, session sale.SessionHash, wish bestWish, among int, free []bool) []int {
+// chooseBest chooses from the seats that are available, without those that this node saw held or chose a moment ago.
+func (s *server) chooseBest(o *onSale, session sale.SessionHash, wish bestWish, among int, states []seatmap.State) ([]int, error) {
+	select {
+	case o.best.choosers <- struct{}{}:
+		defer func() { <-o.best.choosers }()
+	default:
+		return nil, errChoosing
+	}
 	o.best.choosing.Lock()
 	defer o.best.choosing.Unlock()
-	now := s.Now()
-	o.gone.exclude(free, now)
-	o.best.pending.exclude(free, now)
-	seats := o.best.plan.Choose(seating.Wish{Quantity: wish.Quantity, Category: wish.Category, Among: among}, free, rand.IntN)
-	for _, seat := range seats {
-		o.best.pending.saw(seat, session, 0, goneAge, now)
-	}
-	return seats
-}
-
-// available says of each seat whether it is free, by the picture that this node has: a moment old.
-func (s *server) available(ctx context.Context, o *onSale) ([]bool, error) {
-	states, err := s.snapshot(ctx, o)
 	free := make([]bool, len(states))
 	for i, state := range states {
 		free[i] = state == seatmap.Available
 	}
-	return free, err
+	now := s.Now()
+	o.gone.exclude(free, now)
+	o.best.pending.exclude(free, now)
+	seats := o.best.plan.Choose(seating.Wish{Quantity: wish.Quantity, Category: wish.Category, Among: among}, free, rand.IntN)
+	if seats == nil {
+		return nil, errNotEnough
+	}
+	for _, seat := range seats {
+		o.best.pending.saw(seat, session, 0, goneAge, now)
+	}
+	return seats, nil
 }
