@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"onsale/internal/sale"
@@ -90,7 +91,9 @@ func (s *server) holdBest(ctx context.Context, o *onSale, session sale.SessionHa
 	return sale.Hold{}, nil, errBestTaken
 }
 
-// chooseBest chooses from the seats that are available, without those that this node saw held or chose a moment ago.
+// chooseBest chooses from the seats that are available, without those that this node saw held or chose a moment ago. Where
+// these are too few it chooses among what others were offered, too: whether they get that is Redis's to say, and the
+// refusal, when it is one, is the truth.
 func (s *server) chooseBest(o *onSale, session sale.SessionHash, wish bestWish, among int, states []seatmap.State) ([]int, error) {
 	select {
 	case o.best.choosers <- struct{}{}:
@@ -106,8 +109,13 @@ func (s *server) chooseBest(o *onSale, session sale.SessionHash, wish bestWish, 
 	}
 	now := s.Now()
 	o.gone.exclude(free, now)
-	o.best.pending.exclude(free, now)
-	seats := o.best.plan.Choose(seating.Wish{Quantity: wish.Quantity, Category: wish.Category, Among: among}, free, rand.IntN)
+	left := slices.Clone(free)
+	o.best.pending.exclude(left, now)
+	w := seating.Wish{Quantity: wish.Quantity, Category: wish.Category, Among: among}
+	seats := o.best.plan.Choose(w, left, rand.IntN)
+	if seats == nil {
+		seats = o.best.plan.Choose(w, free, rand.IntN)
+	}
 	if seats == nil {
 		return nil, errNotEnough
 	}

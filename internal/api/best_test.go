@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,5 +72,47 @@ func TestBestSeats_FewWaitForTheChoice(t *testing.T) {
 	}
 	if held != 3 {
 		t.Errorf("%d of 3 seats are held", held)
+	}
+}
+
+// slowRedis is one that a fan's call reaches late.
+type slowRedis struct {
+	Holds
+	late    sale.SessionHash
+	waits   chan struct{} // closed once it does
+	arrives chan struct{}
+	calls   atomic.Int64
+}
+
+func (r *slowRedis) TakeAll(ctx context.Context, wanted []sale.Wanted) ([]sale.Taking, error) {
+	if r.calls.Add(1); wanted[0].Session == r.late && r.calls.Load() == 1 {
+		close(r.waits)
+		<-r.arrives
+	}
+	return r.Holds.TakeAll(ctx, wanted)
+}
+
+// Seats that someone was merely offered are not said to be gone: Redis says whose they are.
+func TestBestSeats_WhatIsOfferedToOthersMayBeTried(t *testing.T) {
+	t.Parallel()
+	s, o := choosingNode(t)
+	slow := &slowRedis{Holds: s.Holds, late: fan(1), waits: make(chan struct{}), arrives: make(chan struct{})}
+	s.Holds = slow
+	var err error
+	var first sync.WaitGroup
+	first.Go(func() { _, _, err = s.holdBest(t.Context(), o, fan(1), bestWish{Quantity: 3}) })
+	<-slow.waits // all that there is is offered, and nothing held
+	h, seats, err2 := s.holdBest(t.Context(), o, fan(2), bestWish{Quantity: 2})
+	if err2 != nil || len(h.Seats) != 2 || len(seats) != 2 {
+		t.Errorf("another gets %v (%v)", h.Seats, err2)
+	}
+	close(slow.arrives)
+	first.Wait()
+	if sale.CodeOf(err) != "not_enough_seats" {
+		t.Errorf("who comes late to Redis is told %v", err)
+	}
+	asked := slow.calls.Load()
+	if _, _, err := s.holdBest(t.Context(), o, fan(3), bestWish{Quantity: 2}); sale.CodeOf(err) != "not_enough_seats" || slow.calls.Load() != asked {
+		t.Errorf("with one left: %v, after %d calls", err, slow.calls.Load()-asked)
 	}
 }
