@@ -343,3 +343,30 @@ func TestDisputeOfARefundedOrder(t *testing.T) {
 	r.exec(`DELETE FROM outbox`)
 	r.stands(p, sale.Refunded, sale.PaidBack, sale.RefundSucceeded)
 }
+
+// The foreign key from orders to the refund's state is checked without reading all orders.
+func TestChangeOfARefundReadsNoOtherOrders(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	refund := r.refund(r.bought(0).OrderID)
+	tx, err := r.db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context())
+	for _, sql := range []string{
+		`SET LOCAL enable_seqscan = off`, // as the store has it
+		`UPDATE refunds SET state = 'pending', stripe_id = 're_1' WHERE refund_id = '` + refund.ID.String() + `'`,
+	} {
+		if _, err := tx.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var scans, looks int
+	if err := tx.QueryRow(t.Context(), `SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'orders'`).Scan(&scans, &looks); err != nil {
+		t.Fatal(err)
+	}
+	if scans != 0 || looks == 0 {
+		t.Errorf("orders were read as a whole %d times, by an index %d times", scans, looks)
+	}
+}
