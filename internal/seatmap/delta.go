@@ -1,6 +1,9 @@
 package seatmap
 
-import "strconv"
+import (
+	"strconv"
+	"sync"
+)
 
 // Delta is what changed between two editions, as clients read it. It never changes.
 type Delta struct {
@@ -12,26 +15,34 @@ type Delta struct {
 // The bounds of deltas.
 const (
 	maxDelta  = 4096 // seats; the whole map is no longer than a delta of more, and is there already
-	maxDeltas = 256  // of an edition: clients have few versions, since they are all sent the same ones
+	maxDeltas = 256  // kept of an edition: clients have few versions, since they are all sent the same ones
 )
 
-// Since is what changed after the edition of a version up to this one, made once for all who ask. It is nil where that
-// is not known: the version is another map's, or too old, or newer than this edition, or too much has changed. Then the
-// whole map must be read.
+// Since is what changed after the edition of a version up to this one, made once for all who ask, as long as they have
+// no more versions than are kept. It is nil where that is not known: the version is another map's, or too old, or newer
+// than this edition, or too much has changed. Then the whole map must be read.
 func (e *Edition) Since(version string) *Delta {
 	n, ok := e.m.number(version)
 	if !ok || n > e.n {
 		return nil
 	}
+	return e.making(n, version)()
+}
+
+// making makes a delta when it is first called. It is called without the lock, so that nobody waits for another's.
+func (e *Edition) making(n uint64, version string) func() *Delta {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if d, ok := e.deltas[n]; ok {
 		return d
 	}
-	var d *Delta
-	if changed, ok := e.m.ring.between(n, e.n); ok && len(changed) <= maxDelta {
-		d = e.delta(version, changed)
-	}
+	d := sync.OnceValue(func() *Delta {
+		changed, ok := e.m.ring.between(n, e.n)
+		if !ok || len(changed) > maxDelta {
+			return nil
+		}
+		return e.delta(version, changed)
+	})
 	if len(e.deltas) < maxDeltas {
 		e.deltas[n] = d
 	}

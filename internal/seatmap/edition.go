@@ -19,7 +19,7 @@ type Edition struct {
 	superseded chan struct{}
 
 	mu     sync.Mutex
-	deltas map[uint64]*Delta
+	deltas map[uint64]func() *Delta // by the version's number
 }
 
 // Superseded is closed once there is a newer edition.
@@ -28,7 +28,7 @@ func (e *Edition) Superseded() <-chan struct{} { return e.superseded }
 func (m *Map) edition(n uint64, states []State) *Edition {
 	return &Edition{
 		Version: m.name + "." + strconv.FormatUint(n, 10), States: slices.Clone(states), m: m, n: n,
-		superseded: make(chan struct{}), deltas: map[uint64]*Delta{},
+		superseded: make(chan struct{}), deltas: map[uint64]func() *Delta{},
 	}
 }
 

@@ -3,6 +3,7 @@ package seatmap
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -265,6 +266,61 @@ func TestSince_KnowsWhatItDoesNot(t *testing.T) {
 	}
 	if first.Since(m.Current().Version) != nil {
 		t.Error("an edition knows a newer one")
+	}
+}
+
+// While what changed since one version is being made, what changed since another is told.
+func TestSince_WaitsForNoOther(t *testing.T) {
+	t.Parallel()
+	m := house(2)
+	for _, seat := range []string{"0", "1"} {
+		m.Sell([]string{seat})
+		m.Cut()
+	}
+	e := m.Current()
+	e.Since("house.2")
+	m.ring.mu.Lock() // what is being made stands still
+	var slow sync.WaitGroup
+	slow.Go(func() { e.Since("house.1") })
+	for begun := false; !begun; runtime.Gosched() {
+		if begun = !e.mu.TryLock(); !begun {
+			begun = len(e.deltas) == 2
+			e.mu.Unlock()
+		}
+	}
+	told := make(chan *Delta)
+	go func() { told <- e.Since("house.2") }()
+	select {
+	case d := <-told:
+		if d == nil || d.Seats != 1 {
+			t.Errorf("it is %+v", d)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the other")
+	}
+	m.ring.mu.Unlock()
+	slow.Wait()
+}
+
+// However many versions are asked for, each is told, and a bounded number kept.
+func TestSince_KeepsFew(t *testing.T) {
+	t.Parallel()
+	m := house(1)
+	for i := range 2 * maxDeltas {
+		if i%2 == 0 {
+			m.Sell([]string{"0"})
+		} else {
+			m.Unsell([]string{"0"})
+		}
+		m.Cut()
+	}
+	for n := range m.Current().n {
+		if m.Current().Since(fmt.Sprintf("house.%d", n+1)) == nil {
+			t.Errorf("nothing is known since %d", n+1)
+		}
+	}
+	if kept := len(m.Current().deltas); kept != maxDeltas {
+		t.Errorf("%d are kept", kept)
 	}
 }
 
