@@ -73,10 +73,26 @@ func New(cfg Config) *Pacer {
 	return &Pacer{Config: cfg, alone: NewBucket(share, cfg.Now), rate: cfg.Limit.Rate}
 }
 
-// Rate is how many calls a second all workers together may make now, as far as is known; 0 for no limit.
+// Rate is how many calls a second all workers together might make when this process last asked; 0 for no limit.
 func (p *Pacer) Rate() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.rate
+}
+
+// Look asks for the rate that holds now: it changes without a call of this process, with time and with others' refusals.
+func (p *Pacer) Look(ctx context.Context) float64 {
+	if p.Limit.Rate <= 0 {
+		return 0
+	}
+	return p.heed(p.reserve(ctx, 0))
+}
+
+// heed takes note of the rate that a grant tells.
+func (p *Pacer) heed(g Grant) float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = g.Rate
 	return p.rate
 }
 
@@ -258,10 +274,7 @@ func (p *Pacer) Limited(ctx context.Context, pause time.Duration) {
 	if p.Limit.Rate <= 0 {
 		return
 	}
-	g := p.ask(ctx, func(ctx context.Context, s Store) (Grant, error) { return s.Slow(ctx, pause) })
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rate = g.Rate
+	p.heed(p.ask(ctx, func(ctx context.Context, s Store) (Grant, error) { return s.Slow(ctx, pause) }))
 }
 
 func (p *Pacer) reserve(ctx context.Context, n int) Grant {

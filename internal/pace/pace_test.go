@@ -155,6 +155,32 @@ func TestTurnTakenAheadIsUsedOnce(t *testing.T) {
 	})
 }
 
+// TestLookIsTheRateThatHolds, though this process made no call since it was refused, or at all.
+func TestLookIsTheRateThatHolds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := pace.Limit{Rate: 20, Burst: 2}
+		shared := pace.NewBucket(l, time.Now)
+		worker := func() *pace.Pacer {
+			return pace.New(pace.Config{Limit: l, Store: shared, Call: time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		}
+		refused, idle := worker(), worker()
+		refused.Limited(t.Context(), 0)
+		for _, want := range []float64{10, 11, 12} {
+			for _, p := range []*pace.Pacer{refused, idle} {
+				if got := p.Look(t.Context()); got != want || p.Rate() != want {
+					t.Errorf("the rate is %g, and known as %g; want %g", got, p.Rate(), want)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		if got := refused.Look(t.Context()); got != 20 {
+			t.Errorf("a minute later it is %g", got)
+		}
+	})
+}
+
 func TestNoLimitIsNoWait(t *testing.T) {
 	t.Parallel()
 	p := pace.New(pace.Config{Now: time.Now})
@@ -164,7 +190,7 @@ func TestNoLimitIsNoWait(t *testing.T) {
 		}
 	}
 	p.Limited(t.Context(), time.Minute)
-	if p.Rate() != 0 {
+	if p.Rate() != 0 || p.Look(t.Context()) != 0 {
 		t.Error("there is a rate")
 	}
 }

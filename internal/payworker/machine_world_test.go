@@ -97,6 +97,7 @@ type unpaced struct{}
 
 func (unpaced) Turn(ctx context.Context) (context.Context, error) { return ctx, nil }
 func (unpaced) Rate() float64                                     { return 0 }
+func (unpaced) Look(context.Context) float64                      { return 0 }
 
 // fate is what goes wrong while one message is handled. The handler's process takes steps: calls of Stripe, and writes.
 // Counts are from 1, and 0 is never.

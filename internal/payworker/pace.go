@@ -17,7 +17,8 @@ import (
 // Pace is the rate of Stripe calls that all workers of the account share.
 type Pace interface {
 	Turn(ctx context.Context) (context.Context, error)
-	Rate() float64 // calls a second, 0 for no limit
+	Rate() float64                    // calls a second as it was known last, 0 for no limit
+	Look(ctx context.Context) float64 // the same as it is now
 }
 
 // Holds keeps seats for those who wait for their payment.
@@ -118,15 +119,16 @@ func (w *worker) tell(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		may := w.Pace.Look(ctx)
+		allowed.Set(may)
 		backlog, err := w.Backlog(ctx)
 		if err != nil {
 			w.flow.done.Store(0)
 			continue // the broker is away, and nobody would hear it
 		}
 		w.flow.measure(w.flow.done.Swap(0), backlog)
-		n := events.PaymentsNotice{V: events.Version, Node: w.node, Allowed: w.Pace.Rate(), Rate: w.flow.rate, Backlog: backlog}
+		n := events.PaymentsNotice{V: events.Version, Node: w.node, Allowed: may, Rate: w.flow.rate, Backlog: backlog}
 		measured.Set(n.Rate)
-		allowed.Set(n.Allowed)
 		waiting.Set(float64(backlog))
 		_ = w.Notify(events.PaymentsNoticeSubject, events.Encode(n)) // an older one is soon taken for none
 	}

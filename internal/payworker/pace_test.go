@@ -190,3 +190,28 @@ func TestPaymentsAreTold(t *testing.T) {
 		t.Errorf("the rate went from %g to %g with nothing to do", before, last().Rate)
 	}
 }
+
+// TestAllowedRateIsToldAsItIs: a worker that makes no call hears of others' refusals, and that the rate recovers.
+func TestAllowedRateIsToldAsItIs(t *testing.T) {
+	t.Parallel()
+	limit := pace.Limit{Rate: 100, Burst: 100}
+	r := setupAt(t, limit)
+	last := func() float64 {
+		all := r.told.of(events.PaymentsNoticeSubject)
+		if len(all) == 0 {
+			return 0
+		}
+		n, err := events.Decode[events.PaymentsNotice](all[len(all)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.Allowed
+	}
+	r.eventually("it is whole", func() bool { return last() == 100 })
+	if _, err := r.holds.Pace(key, limit).Slow(t.Context(), 0); err != nil { // another worker's call was refused
+		t.Fatal(err)
+	}
+	r.eventually("it is cut", func() bool { return last() < 100 })
+	low := last()
+	r.eventually("it rises", func() bool { return last() > low })
+}
