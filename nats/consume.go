@@ -25,10 +25,10 @@ type Worker struct {
 }
 
 // Redelivery. A dependency that is away may stay away for hours, so the bound on deliveries is high and the
-// pause between them grows; a handler that fails for no known reason is given up much sooner.
+// pause between them grows; a record that fails for no known reason is given up much sooner.
 const (
 	maxDeliver         = 2000
-	maxInternalTries   = 20
+	maxInternalTries   = 20 // of one record in one process
 	firstPause         = 250 * time.Millisecond
 	longestPause       = 20 * time.Second
 	drainLimit         = 15 * time.Second
@@ -55,12 +55,13 @@ func (c *Client) Consume(ctx context.Context, w Worker, handle events.Handler) e
 	if err != nil {
 		return fmt.Errorf("make consumer %s: %w", w.Durable, err)
 	}
+	failed := newFailures()
 	abandoned := make(chan struct{})
 	h := handlers{most: w.Concurrency, idle: make(chan func()), over: make(chan struct{})}
 	// A handler outlives ctx, so that a write in progress is finished; AckWait bounds it.
 	work := context.WithoutCancel(ctx)
 	reading, err := consumer.Consume(func(m jetstream.Msg) {
-		d, err := c.delivery(w, m)
+		d, err := c.delivery(w, m, failed)
 		if err != nil {
 			c.log.Error("read metadata", "consumer", w.Durable, "error", err)
 			return
@@ -159,6 +160,7 @@ var errAbandoned = errors.New("this worker is going")
 type delivery struct {
 	*Client
 	worker  Worker
+	failed  failures
 	msg     jetstream.Msg
 	records []events.Message
 
@@ -169,7 +171,7 @@ type delivery struct {
 	why      error // of the worst
 }
 
-func (c *Client) delivery(w Worker, m jetstream.Msg) (*delivery, error) {
+func (c *Client) delivery(w Worker, m jetstream.Msg, failed failures) (*delivery, error) {
 	meta, err := m.Metadata()
 	if err != nil {
 		return nil, err
@@ -178,7 +180,7 @@ func (c *Client) delivery(w Worker, m jetstream.Msg) (*delivery, error) {
 	in.Delivered = int(meta.NumDelivered)
 	records := in.Records()
 	c.average(w.Durable).add(len(records))
-	return &delivery{Client: c, worker: w, msg: m, records: records, left: len(records)}, nil
+	return &delivery{Client: c, worker: w, failed: failed, msg: m, records: records, left: len(records)}, nil
 }
 
 // received is a message as it came.
@@ -207,13 +209,17 @@ func (d *delivery) extend() {
 func (d *delivery) handle(ctx context.Context, in events.Message, handle events.Handler) {
 	start := time.Now()
 	err := protect(ctx, handle, in)
-	v := judge(err, in.Delivered)
+	failures := 0
+	if err != nil && sale.KindOf(err) == sale.Internal {
+		failures = d.failed.count(in.Sequence, in.Record)
+	}
+	v := judge(err, failures)
 	handled.WithLabelValues(d.worker.Durable, v.String()).Observe(time.Since(start).Seconds())
 	if v == ack {
 		d.settled(v, nil)
 		return
 	}
-	log := d.log.With("consumer", d.worker.Durable, "subject", in.Subject, "stream_seq", in.Sequence, "record", in.Record, "delivered", in.Delivered)
+	log := d.log.With("consumer", d.worker.Durable, "subject", in.Subject, "stream_seq", in.Sequence, "record", in.Record, "delivered", in.Delivered, "failures", failures)
 	switch v {
 	case retry:
 		log.Warn("message will be given again", "error", err)
@@ -269,7 +275,8 @@ var verdicts = map[sale.Kind]verdict{
 	sale.Unprocessable: dead, sale.TooLarge: dead, sale.NotFound: dead,
 }
 
-func judge(err error, delivered int) verdict {
+// judge says what becomes of a record that has failed so often for no known reason.
+func judge(err error, failures int) verdict {
 	if err == nil {
 		return ack
 	}
@@ -277,7 +284,7 @@ func judge(err error, delivered int) verdict {
 	if v, listed := verdicts[kind]; listed {
 		return v
 	}
-	if kind == sale.Internal && delivered >= maxInternalTries {
+	if kind == sale.Internal && failures >= maxInternalTries {
 		return dead
 	}
 	return retry

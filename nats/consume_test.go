@@ -131,9 +131,9 @@ func TestJudge(t *testing.T) {
 	plain := errors.New("no idea")
 	kind := func(k sale.Kind) error { return fmt.Errorf("do it: %w", sale.Errorf(k, "code", "detail")) }
 	for name, c := range map[string]struct {
-		err       error
-		delivered int
-		want      verdict
+		err      error
+		failures int
+		want     verdict
 	}{
 		"done":                       {nil, 1, ack},
 		"done at last":               {nil, maxDeliver, ack},
@@ -152,9 +152,29 @@ func TestJudge(t *testing.T) {
 		"internal by kind, at bound": {kind(sale.Internal), maxInternalTries, dead},
 		"timeout":                    {context.DeadlineExceeded, 1, retry},
 	} {
-		if got := judge(c.err, c.delivered); got != c.want {
+		if got := judge(c.err, c.failures); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestFailuresAreARecordsOwn, and the oldest are forgotten.
+func TestFailuresAreARecordsOwn(t *testing.T) {
+	t.Parallel()
+	f := newFailures()
+	for n := range maxInternalTries {
+		if got := f.count(7, 1); got != n+1 {
+			t.Fatalf("failure %d is counted as %d", n+1, got)
+		}
+	}
+	if f.count(7, 0) != 1 || f.count(8, 1) != 1 {
+		t.Error("another record's are counted")
+	}
+	for i := range maxFailing {
+		f.count(9, i)
+	}
+	if f.of.Len() != maxFailing || f.count(7, 1) != 1 {
+		t.Errorf("of %d records it is remembered", f.of.Len())
 	}
 }
 

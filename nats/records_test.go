@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"onsale/events"
 	"onsale/internal/sale"
 )
@@ -129,6 +131,53 @@ func TestOneRecordIsADeadLetterAlone(t *testing.T) {
 	slices.Sort(letters)
 	if strings.Join(letters, " ") != "1 4" {
 		t.Errorf("dead letters: %v", letters)
+	}
+}
+
+// TestRecordIsBuriedForItsOwnFailures: however often its message was given, for a neighbour or to another worker, what
+// fails is tried again until it has failed often enough; then it is a dead letter alone.
+func TestRecordIsBuriedForItsOwnFailures(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	w := worker()
+	stop := consuming(t, c, w, func(context.Context, events.Message) error { return nil })
+	var durable jetstream.Consumer
+	eventually(t, "the consumer is made", func() (made bool) {
+		var err error
+		durable, err = c.js.Consumer(t.Context(), w.Stream, w.Durable)
+		return err == nil
+	})
+	stop()
+	packed(t, c, 3)
+	var given jetstream.Msg
+	for n := range maxInternalTries {
+		var err error
+		eventually(t, "it is given", func() bool { given, err = durable.Next(jetstream.FetchMaxWait(time.Second)); return err == nil })
+		if n < maxInternalTries-1 {
+			if err := given.Nak(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	d, err := c.delivery(w, given, newFailures())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.records[1].Delivered < maxInternalTries {
+		t.Fatalf("it was given %d times", d.records[1].Delivered)
+	}
+	d.left = 2 * maxInternalTries // as if each of these came with a delivery of its own
+	fails := func(context.Context, events.Message) error { return errors.New("no idea") }
+	d.handle(t.Context(), d.records[0], fails)
+	for range maxInternalTries - 1 {
+		d.handle(t.Context(), d.records[1], fails)
+	}
+	if n := messages(t, c, events.Dead); n != 0 {
+		t.Fatalf("%d dead letters of records that may pass yet", n)
+	}
+	d.handle(t.Context(), d.records[1], fails)
+	if got := letters(t, c, 1)[0]; got.Record != 1 || string(got.Data) != "1" || got.Reason != "no idea" {
+		t.Errorf("the letter is %+v", got)
 	}
 }
 
