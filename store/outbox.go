@@ -14,7 +14,7 @@ import (
 // The relay's bounds.
 const (
 	relayBatch  = 500
-	relayPoll   = 15 * time.Millisecond // how often an empty outbox is looked at: a NOTIFY would line up all commits behind one lock
+	relayPoll   = 25 * time.Millisecond // how often an empty outbox is looked at: a NOTIFY would line up all commits behind one lock
 	relayRetry  = 500 * time.Millisecond
 	standbyPoll = time.Second
 )

@@ -22,13 +22,13 @@ import (
 // has forgotten that, since BeginAttempts refuses a command whose request hash is not its order's.
 var (
 	checkoutGroup = batch.Config{
-		MaxItems: 64, Enough: 64, Patience: 10 * time.Millisecond, MaxInFlight: 2,
+		MaxItems: 64, Enough: 64, Patience: 20 * time.Millisecond, MaxInFlight: 2,
 		// Waiting and the write together take less than a request may.
 		MaxQueue: 8 << 10, MaxWait: requestLimit / 4, Timeout: requestLimit / 2,
 	}
 	// Nobody waits for a webhook's answer but Stripe.
 	webhookGroup = batch.Config{
-		MaxItems: 64, Enough: 64, Patience: 20 * time.Millisecond, MaxInFlight: 2,
+		MaxItems: 64, Enough: 64, Patience: 50 * time.Millisecond, MaxInFlight: 2,
 		MaxQueue: 4 << 10, MaxWait: requestLimit / 4, Timeout: requestLimit / 2,
 	}
 )

@@ -117,7 +117,7 @@ type Deps struct {
 
 // group is the size of the worker's transactions. A payment takes hundreds of milliseconds at Stripe: the few that each
 // of its transactions may wait for others are well spent, since what a transaction costs is mostly its own.
-var group = batch.Config{MaxItems: 128, Enough: 64, Patience: 20 * time.Millisecond, MaxInFlight: 2, MaxQueue: 4096, Timeout: 10 * time.Second, Halve: true}
+var group = batch.Config{MaxItems: 256, Enough: 128, Patience: 40 * time.Millisecond, MaxInFlight: 2, MaxQueue: 4096, Timeout: 10 * time.Second, Halve: true}
 
 // unhurried is for what nobody waits for: money that was taken, and what was heard of.
 func unhurried(c batch.Config) batch.Config {

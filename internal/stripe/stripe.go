@@ -48,7 +48,7 @@ type Client struct {
 // New makes a client. It opens no connection.
 func New(cfg Config) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 256, 256
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 1024, 1024 // more than a worker calls at once: none is closed to be opened again
 	pacer := cfg.Pacer
 	if pacer != nil && pacer.Limit.Rate <= 0 {
 		pacer = nil

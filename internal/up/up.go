@@ -298,12 +298,16 @@ func (l *Local) configs(cfg Config, sec secrets, opsAddr string) configs {
 	} else if cfg.StripeKey != "" {
 		stripeRate = app.DefaultStripeRate
 	}
+	payments := 128
+	if stripeRate == 0 {
+		payments = 512 // the double takes as many as come, and none waits for its turn
+	}
 	return configs{
 		api: app.API{Common: withOps, RedisURL: l.RedisURL, Listen: strings.TrimPrefix(l.BaseURL, "http://"), TicketSecret: sec.TicketSecret,
 			PassKeys: sec.PassKey, PassTTL: 10 * time.Minute, AdminToken: sec.AdminToken, WebhookSecrets: []string{webhook}, MaxChunk: maxChunk, EntryCost: cost},
 		admitter: app.Admitter{Common: common, Tick: 100 * time.Millisecond},
 		payworker: app.Payworker{Common: common, StripeSecretKey: l.StripeKey, StripeAPIURL: l.StripeURL, StripeTimeout: 20 * time.Second,
-			RedisURL: l.RedisURL, StripeRate: stripeRate, AckWait: 40 * time.Second, Concurrency: 128, AbandonGrace: time.Minute},
+			RedisURL: l.RedisURL, StripeRate: stripeRate, AckWait: 40 * time.Second, Concurrency: payments, AbandonGrace: time.Minute},
 		committer: app.Committer{Common: common, RedisURL: l.RedisURL, AckWait: 30 * time.Second, Concurrency: 512},
 	}
 }
