@@ -18,7 +18,7 @@ import (
 
 // takeGroup bounds the round trips to Redis: what arrives while some are under way goes together with the next.
 var takeGroup = batch.Config{
-	MaxItems: 128, MaxInFlight: 4, Enough: 64, Patience: time.Millisecond,
+	MaxItems: 128, MaxInFlight: 2, Enough: 128, Patience: time.Millisecond,
 	MaxQueue: 32 << 10, MaxWait: requestLimit / 2, Timeout: requestLimit / 2,
 }
 

@@ -20,5 +20,5 @@ for seat in string.gmatch(seats, '[^,]+') do
   end
 end
 local ttl = math.max(call('PTTL', KEYS[1]), tonumber(ARGV[5]))
-call('SET', KEYS[1], hold .. '|' .. fence .. '|' .. ARGV[3] .. '|' .. ARGV[4] .. '|' .. seats, 'PX', ttl)
+call('SET', KEYS[1], hold .. '|' .. fence .. '|' .. ARGV[3] .. '|' .. ARGV[4] .. '|' .. seats, 'PX', string.format('%d', ttl))
 return {'bound', tonumber(fence), seats, ttl}

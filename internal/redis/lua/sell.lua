@@ -18,5 +18,5 @@ end
 if string.match(call('GET', KEYS[1]) or '', '^(.-)|') == ARGV[1] then
   call('DEL', KEYS[1])
 end
-call('HSET', KEYS[3], ARGV[3], #ARGV - 4)
+call('HSET', KEYS[3], ARGV[3], string.format('%d', #ARGV - 4))
 return 1
