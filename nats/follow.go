@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,7 +31,10 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 	if !behind {
 		caughtUp()
 	}
+	var one sync.Mutex // held by a call, which the consumer does not wait for when it is stopped
 	reading, err := consumer.Consume(func(m jetstream.Msg) {
+		one.Lock()
+		defer one.Unlock()
 		if ctx.Err() != nil {
 			return // it has ended, and what is still on its way is nobody's
 		}
@@ -56,6 +60,8 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 	<-ctx.Done()
 	reading.Stop()
 	<-reading.Closed()
+	one.Lock() // those that begin after it see that it has ended
+	defer one.Unlock()
 	return nil
 }
 
