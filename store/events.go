@@ -102,12 +102,12 @@ func (s *Store) Seats(ctx context.Context, eventID string) ([]sale.Seat, error) 
 	return seats, classify(err)
 }
 
-// Controls returns what the operator wants of each event that is not closed for longer than a week; whether it is sold out
-// is for SoldOut to say. A week is for admitters: one of them must have been there to write that the sale is closed.
+// Controls returns what the operator wants of each event that is not closed for longer than a week, and what is left to
+// sell there. A week is for admitters: one of them must have been there to write that the sale is closed.
 func (s *Store) Controls(ctx context.Context) (map[string]line.Control, error) {
 	rows, err := s.pool.Query(ctx, `SELECT e.event_id,
 			CASE WHEN e.state = 'lobby' AND e.opens_at <= $1 THEN 'open' ELSE e.state END, e.rate, e.shoppers,
-			e.draw_secret, e.beacon, e.pace_by_payments, e.payment_window_ms
+			e.seats - (SELECT count(*) FROM sold_seats t WHERE t.event_id = e.event_id), e.draw_secret, e.beacon, e.pace_by_payments, e.payment_window_ms
 		FROM events e WHERE e.state <> 'closed' OR e.updated_at > $1 - interval '7 days'`, s.now())
 	if err != nil {
 		return nil, classify(err)
@@ -117,7 +117,7 @@ func (s *Store) Controls(ctx context.Context) (map[string]line.Control, error) {
 	var c line.Control
 	var secret []byte
 	var windowMS int64
-	if _, err = pgx.ForEachRow(rows, []any{&id, &c.State, &c.Rate, &c.Cap, &secret, &c.Beacon, &c.PaceByPayments, &windowMS}, func() error {
+	if _, err = pgx.ForEachRow(rows, []any{&id, &c.State, &c.Rate, &c.Cap, &c.SeatsLeft, &secret, &c.Beacon, &c.PaceByPayments, &windowMS}, func() error {
 		c.Secret, c.PaymentWindow = draw.Secret(secret), time.Duration(windowMS)*time.Millisecond
 		controls[id] = c
 		return nil
@@ -132,23 +132,6 @@ func (s *Store) Controls(ctx context.Context) (map[string]line.Control, error) {
 		}
 	}
 	return controls, err
-}
-
-// SoldOut returns the events that are not closed and have no seat left. It counts all sold seats, which takes
-// milliseconds for each stadium.
-func (s *Store) SoldOut(ctx context.Context) (map[string]bool, error) {
-	rows, err := s.pool.Query(ctx, `SELECT event_id FROM events e
-		WHERE state <> 'closed' AND seats <= (SELECT count(*) FROM sold_seats t WHERE t.event_id = e.event_id)`)
-	if err != nil {
-		return nil, classify(err)
-	}
-	out := map[string]bool{}
-	var id string
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
-		out[id] = true
-		return nil
-	})
-	return out, classify(err)
 }
 
 // lanes returns the priority lanes of all events, in the order in which they were made.

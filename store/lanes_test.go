@@ -60,10 +60,10 @@ func TestControlsHaveLanesAndTheDraw(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id, want := range map[string]line.Control{
-		show: {State: sale.Lobby, Rate: 12.5, Cap: 250, PaymentWindow: 10 * time.Minute, Secret: secret, Lanes: []line.LaneControl{
+		show: {State: sale.Lobby, Rate: 12.5, Cap: 250, SeatsLeft: 1, PaymentWindow: 10 * time.Minute, Secret: secret, Lanes: []line.LaneControl{
 			{Name: "vip", Share: 0.15, Granted: access.MaxBatch * access.MaxUses}, {Name: "presale", Share: 0, Granted: 2001}, {Name: "access", Share: 0.2},
 		}},
-		"other": {State: sale.Lobby, Rate: 12.5, Cap: 40, PaymentWindow: 10 * time.Minute, Secret: draw.Secret{9}, Beacon: "chain/9", Lanes: []line.LaneControl{{Name: "vip", Share: 0.5}}},
+		"other": {State: sale.Lobby, Rate: 12.5, Cap: 40, SeatsLeft: 2, PaymentWindow: 10 * time.Minute, Secret: draw.Secret{9}, Beacon: "chain/9", Lanes: []line.LaneControl{{Name: "vip", Share: 0.5}}},
 	} {
 		if diff := cmp.Diff(want, r.control(id)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", id, diff)

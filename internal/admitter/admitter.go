@@ -17,10 +17,9 @@ import (
 	"onsale/internal/sale"
 )
 
-// Controls says what the operator wants of each event, and which events are sold out.
+// Controls says what the operator wants of each event.
 type Controls interface {
 	Controls(ctx context.Context) (map[string]line.Control, error)
-	SoldOut(ctx context.Context) (map[string]bool, error)
 }
 
 // Log is the streams: the lines to be read and the admissions to be appended to.
@@ -48,7 +47,6 @@ type Deps struct {
 	Beacon   Beacon        // nil where no event may name one
 	Tick     time.Duration // how often a line is moved; 100 ms is good
 	Refresh  time.Duration // how often the operator's wishes are read
-	Recount  time.Duration // how often seats are counted, which is dear
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -76,26 +74,16 @@ func Run(ctx context.Context, d Deps) error {
 type manager struct {
 	Deps
 	gates    map[string]*gate
-	soldOut  map[string]bool
-	counted  time.Time // when soldOut was
 	running  sync.WaitGroup
 	payments pace.Board // as the payworkers tell
 }
 
 func (m *manager) refresh(ctx context.Context) error {
-	if now := m.Now(); now.Sub(m.counted) >= m.Recount {
-		soldOut, err := m.Controls.SoldOut(ctx)
-		if err != nil {
-			return err
-		}
-		m.soldOut, m.counted = soldOut, now
-	}
 	controls, err := m.Controls.Controls(ctx)
 	if err != nil {
 		return err
 	}
 	for id, want := range controls {
-		want.SoldOut = m.soldOut[id]
 		g, known := m.gates[id]
 		if known && g == nil {
 			continue

@@ -72,7 +72,7 @@ func TestStep_WithAClockAheadAppendsNothing(t *testing.T) {
 		g := newGate(t, log)
 		g.clock.elapsed = func() time.Duration { return 0 }
 		g.Now = func() time.Time { return began.Add(c.ahead) }
-		g.control = line.Control{State: sale.Lobby, Rate: 5}
+		g.control = line.Control{State: sale.Lobby, Rate: 5, SeatsLeft: 1}
 		ctx, done := context.WithCancel(t.Context())
 		g.watch.Streams = &told{now: c.now}
 		g.keep(ctx, events.Follow{Stream: events.Line("gala")}, done, func(events.Message) {})

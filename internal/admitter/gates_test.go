@@ -70,7 +70,7 @@ func newPair(t *testing.T, rate float64) *pair {
 	for i := range p.gates {
 		g := newGate(t, p.log)
 		g.Now = func() time.Time { return p.now }
-		g.control = line.Control{State: sale.Open, Rate: rate}
+		g.control = line.Control{State: sale.Open, Rate: rate, SeatsLeft: 1000}
 		g.draw, g.drawn = line.Evidence("gala", 1, [32]byte{}, nil, g.root, map[string]uint64{"": 0})
 		g.joined.Apply(1, "", 0)
 		for chunk := range uint64(20) {
@@ -138,7 +138,7 @@ func TestGatesEnd(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	log := &appendLog{}
-	wanted := map[string]line.Control{"gala": {State: sale.Closed, Rate: 5}}
+	wanted := map[string]line.Control{"gala": {State: sale.Closed, Rate: 5, SeatsLeft: 1}}
 	d := Deps{Streams: log, Tick: time.Millisecond, Now: time.Now, Log: slog.New(slog.DiscardHandler), Controls: controls(func() map[string]line.Control { return wanted })}
 	for _, when := range []string{"when it is closed", "at once"} {
 		m := &manager{Deps: d, gates: map[string]*gate{}}
@@ -175,5 +175,3 @@ func TestGatesEnd(t *testing.T) {
 type controls func() map[string]line.Control
 
 func (c controls) Controls(context.Context) (map[string]line.Control, error) { return c(), nil }
-
-func (controls) SoldOut(context.Context) (map[string]bool, error) { return nil, nil }

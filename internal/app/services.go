@@ -29,9 +29,6 @@ import (
 // controlsEvery is how often the admitter reads what operators want.
 const controlsEvery = 250 * time.Millisecond
 
-// recountEvery is how often it counts what is sold: so much later may a sale be told to be sold out.
-const recountEvery = 2 * time.Second
-
 // RunAPI serves fans. ln may be given by the caller, who then knows the port; nil listens where cfg says.
 func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) error {
 	secret, err := base64.StdEncoding.DecodeString(cfg.TicketSecret)
@@ -96,7 +93,7 @@ func RunAdmitter(ctx context.Context, cfg Admitter, log *slog.Logger) error {
 	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
 	g.Go(func() error {
 		return admitter.Run(ctx, admitter.Deps{
-			Controls: p.store, Streams: p.nats, Notices: p.nats, Beacon: source, Tick: cfg.Tick, Refresh: controlsEvery, Recount: recountEvery, Now: time.Now, Log: log,
+			Controls: p.store, Streams: p.nats, Notices: p.nats, Beacon: source, Tick: cfg.Tick, Refresh: controlsEvery, Now: time.Now, Log: log,
 		})
 	})
 	return g.Wait()

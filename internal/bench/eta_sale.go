@@ -226,7 +226,7 @@ func (s *etaSale) admit() {
 	if s.now%ticksSecond == 0 { // a share changes slowly, and costs more than a record
 		s.share, _ = s.shows.Share(timeOf(s.now))
 	}
-	next, due := line.Next(s.last, nil, "", line.Control{State: s.state, Rate: s.rate}, seen, timeOf(s.now))
+	next, due := line.Next(s.last, nil, "", line.Control{State: s.state, Rate: s.rate, SeatsLeft: 1}, seen, timeOf(s.now))
 	if !due {
 		return
 	}

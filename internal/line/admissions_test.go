@@ -28,9 +28,9 @@ func seen(joined uint64) line.Seen {
 // want is what the operator asks for; SoldOut stands for an open sale with nothing left.
 func want(state sale.State, rate float64) line.Control {
 	if state == sale.SoldOut {
-		return line.Control{State: sale.Open, Rate: rate, SoldOut: true}
+		return line.Control{State: sale.Open, Rate: rate}
 	}
-	return line.Control{State: state, Rate: rate}
+	return line.Control{State: state, Rate: rate, SeatsLeft: 1}
 }
 
 // records is an admission log as one admitter knows it.

@@ -259,7 +259,7 @@ func TestNext_AfterAClockThatWasAhead(t *testing.T) {
 		reason string
 	}{
 		"another rate": {func(c *line.Control) { c.Rate = 20 }, "rate_raised"}, "paused": {func(c *line.Control) { c.State = sale.Paused }, "paused"},
-		"a limit": {func(c *line.Control) { c.Cap = 1000 }, "cap_changed"}, "sold out": {func(c *line.Control) { c.SoldOut = true }, "sold_out"},
+		"a limit": {func(c *line.Control) { c.Cap = 1000 }, "cap_changed"}, "sold out": {func(c *line.Control) { c.SeatsLeft = 0 }, "sold_out"},
 	} {
 		l := opened(t, rate)
 		control := want(sale.Open, rate)
@@ -285,7 +285,7 @@ func TestNext_AfterAClockThatWasAhead(t *testing.T) {
 		if !l.look(control, seen(everyone), now) || l.last.Reason != c.reason || !l.last.PacedTo.Equal(now) || l.last.Serving != called {
 			t.Fatalf("%s: %+v", name, l.last)
 		}
-		control.State, control.SoldOut = sale.Open, false
+		control.State, control.SeatsLeft = sale.Open, 1
 		l.run(control, seen(everyone), now.Add(tick), 10*time.Second, tick)
 		if got := l.last.Serving - called; float64(got) < control.Rate*9 || float64(got) > control.Rate*10.5 {
 			t.Errorf("%s: %d were called in the 10 s after it, want %g", name, got, control.Rate*10)
@@ -313,7 +313,7 @@ func (s *restless) change() {
 	case 6:
 		s.control.Cap = s.r.Intn(3) * 40
 	case 7:
-		s.control.SoldOut = s.r.Intn(3) == 0
+		s.control.SeatsLeft = s.r.Intn(3)
 	}
 }
 

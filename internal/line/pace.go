@@ -11,12 +11,12 @@ import (
 	"onsale/internal/sale"
 )
 
-// Control is what the operator wants of a line, and whether anything is left to sell.
+// Control is what the operator wants of a line, and what is left to sell.
 type Control struct {
-	State   sale.State // Lobby, Open, Paused or Closed
-	Rate    float64    // fans a second that shall arrive inside
-	Cap     int        // the most shoppers inside, 0 for no such limit
-	SoldOut bool
+	State     sale.State // Lobby, Open, Paused or Closed
+	Rate      float64    // fans a second that shall arrive inside
+	Cap       int        // the most shoppers inside, 0 for no such limit
+	SeatsLeft int
 
 	PaceByPayments bool          // slow down while payments take long
 	PaymentWindow  time.Duration // for how long seats are kept for a payment
@@ -171,7 +171,7 @@ func effective(last *events.Admission, want Control, seen Seen) sale.State {
 	if last.State == sale.Lobby && want.State != sale.Closed && seen.Draw == nil {
 		return sale.Lobby
 	}
-	if want.State == sale.Open && want.SoldOut {
+	if want.State == sale.Open && want.SeatsLeft == 0 {
 		return sale.SoldOut
 	}
 	if want.State == sale.Lobby && last.State != sale.Lobby {

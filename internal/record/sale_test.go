@@ -71,7 +71,7 @@ func newShow(t *testing.T) *show {
 	s := &show{
 		t: t, r: rand.New(rand.NewSource(1)), now: began, tree: draw.NewTree(), index: line.NewIndex(), secret: secret, altered: func(*events.Admission) {},
 		control: line.Control{
-			State: sale.Lobby, Rate: 40, Secret: secret, Beacon: "chain/9", Lanes: []line.LaneControl{{Name: "presale", Share: 0.25, Granted: 30}},
+			State: sale.Lobby, Rate: 40, SeatsLeft: 1000, Secret: secret, Beacon: "chain/9", Lanes: []line.LaneControl{{Name: "presale", Share: 0.25, Granted: 30}},
 		},
 	}
 	s.sealing = s.writeSeal
