@@ -63,7 +63,7 @@ func recordedSale(t *testing.T, beaconName, beaconValue string) *recorded {
 	t.Helper()
 	s := &stage{
 		recorded: &recorded{tickets: map[string]line.Ticket{}}, index: line.NewIndex(), tree: draw.NewTree(), now: began,
-		want: line.Control{State: sale.Lobby, Rate: 100, Secret: secret, Beacon: beaconName, Lanes: []line.LaneControl{{Name: "members", Share: 0.2, Granted: 50}}},
+		want: line.Control{State: sale.Lobby, Rate: 100, SeatsLeft: 10, Secret: secret, Beacon: beaconName, Lanes: []line.LaneControl{{Name: "members", Share: 0.2, Granted: 50}}},
 	}
 	s.step(t)
 	for i := range lobbySize {

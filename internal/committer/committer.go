@@ -112,7 +112,8 @@ func (c *committer) commit(ctx context.Context, payments []events.Payment) ([]sa
 
 // markSold marks an order's seats, where the order still stands: deliveries come in any order and more than once, and
 // one from before the order was voided or refunded must neither take a seat from who has it since nor leave a mark
-// behind. So where someone else has a seat the order is looked up before, and always after.
+// behind. So where someone else has a seat the order is looked up before, and always after; a mark that should not have
+// been is there until then.
 func (c *committer) markSold(ctx context.Context, o events.Order) error {
 	marked, err := c.Holds.MarkOwnSold(ctx, o.EventID, o.Session, o.HoldID, o.OrderID, o.Seats)
 	if err != nil {
