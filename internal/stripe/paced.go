@@ -70,17 +70,37 @@ func (p *paced) turn(ctx context.Context, c pace.Class) error {
 
 // call makes one call, which ends with its body.
 func (p *paced) call(req *http.Request) (*http.Response, error) {
-	if p.timeout <= 0 {
-		return p.base.RoundTrip(req)
+	ctx, cancel := req.Context(), context.CancelFunc(func() {})
+	if p.timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, p.timeout)
 	}
-	ctx, cancel := context.WithTimeout(req.Context(), p.timeout)
-	resp, err := p.base.RoundTrip(req.WithContext(ctx))
+	req = req.WithContext(ctx)
+	if err := measure(req); err != nil {
+		cancel()
+		return nil, err
+	}
+	resp, err := p.base.RoundTrip(req)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
 	resp.Body = &body{ReadCloser: resp.Body, done: cancel}
 	return resp, nil
+}
+
+// measure tells the length of a request's body, which stripe-go leaves open. The body would be sent in chunks, each with
+// system calls of its own, after a wait for whether there is one at all.
+func measure(req *http.Request) error {
+	if req.Body == nil || req.ContentLength > 0 {
+		return nil
+	}
+	whole, err := io.ReadAll(req.Body)
+	req.Body.Close()
+	req.Body, req.ContentLength = http.NoBody, int64(len(whole))
+	if len(whole) > 0 {
+		req.Body = io.NopCloser(bytes.NewReader(whole))
+	}
+	return err
 }
 
 // body ends a call's time when it is closed.

@@ -2,6 +2,8 @@ package stripe
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -78,6 +80,46 @@ func TestCallsOwnTimeIsBounded(t *testing.T) {
 	_, err := c.Retrieve(t.Context(), "pi_1")
 	if sale.KindOf(err) != sale.Unavailable || sale.CodeOf(err) != "payment_unknown" {
 		t.Error(err)
+	}
+}
+
+// TestBodiesAreSentWhole, with their length, also when a call is made again.
+func TestBodiesAreSentWhole(t *testing.T) {
+	t.Parallel()
+	var tries atomic.Int32
+	var first atomic.Pointer[string]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent, err := io.ReadAll(r.Body)
+		if err != nil || r.ContentLength != int64(len(sent)) || r.TransferEncoding != nil {
+			t.Errorf("%s %s: %d bytes were announced, in %v; %d came (%v)", r.Method, r.URL, r.ContentLength, r.TransferEncoding, len(sent), err)
+		}
+		if (r.URL.Path == "/v1/payment_intents") != (len(sent) > 0) {
+			t.Errorf("%s %s: %q", r.Method, r.URL, sent)
+		}
+		body := string(sent)
+		if tries.Add(1) == 1 {
+			first.Store(&body)
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		if again := *first.Load(); tries.Load() == 2 && body != again {
+			t.Errorf("the second try sent %q, the first %q", body, again)
+		}
+		fmt.Fprint(w, `{"id": "pi_1"}`)
+	}))
+	t.Cleanup(server.Close)
+	c, _ := (&rig{T: t, url: server.URL}).pacedAt(1000, 1000, patience)
+	for _, call := range []func() (sale.Intent, error){
+		func() (sale.Intent, error) { return c.Authorize(t.Context(), attempt(visa)) },
+		func() (sale.Intent, error) { return c.Capture(t.Context(), uuid.New(), "pi_1", 1) },
+		func() (sale.Intent, error) { return c.Retrieve(t.Context(), "pi_1") },
+	} {
+		if i, err := call(); err != nil || i.ID != "pi_1" {
+			t.Errorf("%+v (%v)", i, err)
+		}
+	}
+	if n := tries.Load(); n != 4 {
+		t.Errorf("%d calls, want 3 and one again", n)
 	}
 }
 
