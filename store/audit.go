@@ -72,7 +72,19 @@ func (b *books) readSold(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	b.Sold, err = pgx.CollectRows(rows, pgx.RowToStructByPos[sale.SoldSeat])
+	if b.Sold, err = pgx.CollectRows(rows, pgx.RowToStructByPos[sale.SoldSeat]); err != nil {
+		return err
+	}
+	if rows, err = tx.Query(ctx, `SELECT event_id, sum(seats)::bigint FROM sold_counts GROUP BY event_id`); err != nil {
+		return err
+	}
+	b.Counted = map[string]int{}
+	var event string
+	var seats int
+	_, err = pgx.ForEachRow(rows, []any{&event, &seats}, func() error {
+		b.Counted[event] = seats
+		return nil
+	})
 	return err
 }
 

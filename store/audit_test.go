@@ -54,6 +54,7 @@ func TestBooksHoldEverything(t *testing.T) {
 			{EventID: show, SeatID: seat(1), Order: payments[0].OrderID, Known: true},
 			{EventID: show, SeatID: "Z-9", Order: payments[0].OrderID},
 		},
+		Counted: map[string]int{show: 3},
 		Outbox: []sale.OutboxRow{
 			{Stream: events.Orders, ID: payments[0].OrderID.String() + ":confirmed"},
 			{Stream: events.Orders, ID: payments[1].OrderID.String() + ":rejected"},

@@ -107,7 +107,7 @@ func (s *Store) Seats(ctx context.Context, eventID string) ([]sale.Seat, error) 
 func (s *Store) Controls(ctx context.Context) (map[string]line.Control, error) {
 	rows, err := s.pool.Query(ctx, `SELECT e.event_id,
 			CASE WHEN e.state = 'lobby' AND e.opens_at <= $1 THEN 'open' ELSE e.state END, e.rate, e.shoppers,
-			e.seats - (SELECT count(*) FROM sold_seats t WHERE t.event_id = e.event_id), e.draw_secret, e.beacon, e.pace_by_payments, e.payment_window_ms
+			(e.seats - coalesce((SELECT sum(c.seats) FROM sold_counts c WHERE c.event_id = e.event_id), 0))::bigint, e.draw_secret, e.beacon, e.pace_by_payments, e.payment_window_ms
 		FROM events e WHERE e.state <> 'closed' OR e.updated_at > $1 - interval '7 days'`, s.now())
 	if err != nil {
 		return nil, classify(err)

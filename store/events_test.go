@@ -209,6 +209,12 @@ func TestControlsCountWhatIsLeft(t *testing.T) {
 	if c, _ := control(); c.SeatsLeft != 2 {
 		t.Errorf("%d seats left, three are sold", c.SeatsLeft)
 	}
+	if voided, err := r.store.VoidOrder(t.Context(), orderOf(payments[0]), "x", sale.Webhook{}); err != nil || !voided {
+		t.Fatal(voided, err)
+	}
+	if c, _ := control(); c.SeatsLeft != 4 {
+		t.Errorf("%d seats left, one is sold", c.SeatsLeft)
+	}
 	if err := r.store.MoveSale(t.Context(), show, sale.Closed); err != nil {
 		t.Fatal(err)
 	}

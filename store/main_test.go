@@ -210,6 +210,8 @@ func (r *rig) proven() {
 	for what, sql := range map[string]string{
 		"seats sold to an order that is not confirmed, or not asked for": `SELECT count(*) FROM sold_seats s LEFT JOIN orders o USING (order_id)
 			WHERE o.status IS DISTINCT FROM 'confirmed' OR NOT s.seat_id = ANY (o.seats) OR s.event_id <> o.event_id`,
+		"events whose sold seats are miscounted": `SELECT count(*) FROM events e WHERE
+			(SELECT coalesce(sum(c.seats), 0) FROM sold_counts c WHERE c.event_id = e.event_id) <> (SELECT count(*) FROM sold_seats s WHERE s.event_id = e.event_id)`,
 		"confirmed orders without all their seats": `SELECT count(*) FROM orders o WHERE status = 'confirmed' AND cardinality(seats) <>
 			(SELECT count(*) FROM sold_seats s WHERE s.order_id = o.order_id AND s.seat_id = ANY (o.seats))`,
 		"orders whose amount is not the price of their seats": `SELECT count(*) FROM orders o WHERE amount <>

@@ -34,7 +34,8 @@ func migrated(t *testing.T, version int32) (url string, conn *pgx.Conn) {
 	return url, conn
 }
 
-// Orders that were called refunded before refunds were recorded get one, and all others stay as they are.
+// Orders that were called refunded before refunds were recorded get one, and all others stay as they are; what is sold is
+// counted.
 func TestMigrationGivesOldRefundsTheirRows(t *testing.T) {
 	t.Parallel()
 	url, conn := migrated(t, 3)
@@ -47,6 +48,8 @@ func TestMigrationGivesOldRefundsTheirRows(t *testing.T) {
 		`INSERT INTO payment_attempts (attempt_id, order_id, n, state, intent_id, amount, currency, payment_method)
 			SELECT gen_random_uuid(), order_id, 1, CASE status WHEN 'processing' THEN 'started' WHEN 'voided' THEN 'canceled' ELSE 'captured' END, 'pi_' || order_id, 100, 'eur', 'pm_1'
 			FROM orders`,
+		`INSERT INTO seats (event_id, seat_id, ordinal, zone, row_name, number, category, price, x, y) VALUES ('show', 'A-1', 0, 'A', 'A', '1', 'c', 100, 0, 0)`,
+		`INSERT INTO sold_seats SELECT event_id, 'A-1', order_id FROM orders WHERE status = 'confirmed'`,
 	} {
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
@@ -62,5 +65,9 @@ func TestMigrationGivesOldRefundsTheirRows(t *testing.T) {
 	}
 	if want := "confirmed/captured/ processing/started/ refunded/refunded/succeeded refunded/refunded/succeeded voided/canceled/"; states != want {
 		t.Errorf("after the migration %s, want %s", states, want)
+	}
+	var counted int
+	if err := conn.QueryRow(t.Context(), `SELECT sum(seats)::bigint FROM sold_counts WHERE event_id = 'show'`).Scan(&counted); err != nil || counted != 1 {
+		t.Errorf("%d sold seats are counted (%v), one is sold", counted, err)
 	}
 }

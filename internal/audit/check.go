@@ -21,6 +21,7 @@ func (f *facts) check(now time.Time) Report {
 	c.moneyBalances()
 	c.nothingLost()
 	c.redisFollows()
+	c.soldCounted()
 	c.admissionsChain()
 	c.r.Orders, c.r.Sold, c.r.Commands, c.r.Joins = len(f.books.Orders), len(f.books.Sold), len(f.commands), joins(f.lines)
 	return c.r
@@ -182,6 +183,19 @@ func (c *checker) nothingLost() {
 	for _, row := range c.books.Outbox {
 		if c.now.Sub(row.Created) > outboxLimit {
 			c.find(3, "outbox_stuck", row.ID, "it waits to be told to %s since %s", row.Stream, row.Created.UTC().Format(time.RFC3339))
+		}
+	}
+}
+
+// soldCounted is guarantee 8 for the count of sold seats, by which admitters know that nothing is left.
+func (c *checker) soldCounted() {
+	sold := map[string]int{}
+	for _, s := range c.books.Sold {
+		sold[s.EventID]++
+	}
+	for _, id := range c.books.Events {
+		if counted := c.books.Counted[id]; counted != sold[id] {
+			c.find(8, "sold_miscounted", id, "%d seats are sold, and %d are counted", sold[id], counted)
 		}
 	}
 }

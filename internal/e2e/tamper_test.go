@@ -43,7 +43,7 @@ func sql(t *testing.T, l *up.Local, statement string, args ...any) {
 }
 
 // The audit names what was tampered with: a sold seat whose row is gone, money taken without an order, an order
-// that was canceled after its money was taken.
+// that was canceled after its money was taken, a count of sold seats that is not theirs.
 func TestAuditNamesTampering(t *testing.T) {
 	t.Parallel()
 	l := startLocal(t, dataDir(t))
@@ -53,6 +53,7 @@ func TestAuditNamesTampering(t *testing.T) {
 	mustBeClean(t, auditOf(t, l, 20e9))
 
 	sql(t, l, `DELETE FROM sold_seats WHERE event_id = 'books' AND seat_id = 'A-1'`)
+	sql(t, l, `UPDATE sold_counts SET seats = seats + 1 WHERE event_id = 'books'`)
 	sql(t, l, `UPDATE orders SET status = 'rejected' WHERE order_id = $1`, canceled)
 	stranger := chargeWithoutOrder(t, l)
 
@@ -63,6 +64,7 @@ func TestAuditNamesTampering(t *testing.T) {
 		{Guarantee: 2, Code: "captured_without_order", Subject: stranger},
 		{Guarantee: 1, Code: "sold_without_order", Subject: "books/A-2"},
 		{Guarantee: 8, Code: "told_otherwise", Subject: canceled},
+		{Guarantee: 8, Code: "sold_miscounted", Subject: "books"},
 	} {
 		if !found(r, want) {
 			t.Errorf("the audit does not name %s of %s (order %s)", want.Code, want.Subject, lost)

@@ -13,6 +13,7 @@ type Books struct {
 	Refunds  []Refund
 	Disputes []Dispute
 	Sold     []SoldSeat
+	Counted  map[string]int // how many seats of an event are sold, as the admitters are told
 	Outbox   []OutboxRow
 	Events   []string
 }
