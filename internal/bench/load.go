@@ -34,10 +34,10 @@ func closedLoop(ctx context.Context, connections int, d time.Duration, l load) (
 }
 
 // turn is how long a load runs before it is another's turn.
-const turn = time.Second
+const turn = time.Second / 4
 
 // inTurn runs closed loops by turns, each for as long as a sample in all, and returns their rates: a machine's speed
-// drifts within a few seconds.
+// drifts within a second.
 func (r *runner) inTurn(ctx context.Context, loads ...load) ([]float64, error) {
 	rates := make([]float64, len(loads))
 	turns := max(1, int(r.Duration/turn))
