@@ -2,7 +2,6 @@ package pass
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,7 +29,7 @@ const Leeway = 5 * time.Second
 
 const (
 	maxToken    = 1024     // bytes; a pass has about 330, so longer ones are not looked at
-	maxVerified = 64 << 10 // passes remembered; about 10 MB
+	maxVerified = 64 << 10 // passes remembered; about 30 MB
 )
 
 // Verifier checks passes with public keys. It is safe for concurrent use. Its keys never change: who has others
@@ -40,7 +39,7 @@ type Verifier struct {
 	order    []string
 	now      func() time.Time
 	parser   *jwt.Parser
-	verified *lru.Cache[[sha256.Size]byte, verified] // by the hash of the whole token, the oldest goes first; what failed is never in it
+	verified *lru.Cache[string, verified] // by the whole token, the oldest goes first; what failed is never in it
 }
 
 // verified is a pass whose signature was found to be right, and when it is good.
@@ -66,7 +65,7 @@ func (c Claims) Admit(eventID, session string) error {
 
 func newVerifier(now func() time.Time) Verifier {
 	return Verifier{
-		public: map[string]ed25519.PublicKey{}, now: now, verified: newCache[[sha256.Size]byte, verified](maxVerified),
+		public: map[string]ed25519.PublicKey{}, now: now, verified: newCache[string, verified](maxVerified),
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer(Issuer), jwt.WithExpirationRequired(),
 			jwt.WithIssuedAt(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(now), jwt.WithStrictDecoding()),
 	}
@@ -91,17 +90,16 @@ func (v *Verifier) add(kid string, key ed25519.PublicKey) bool {
 }
 
 // Verify checks a pass's signature and times and reads it; whom it admits to what is for Admit to say. A pass that
-// is shown again is known by its hash, and of it the times alone are checked again.
+// is shown again is known, and of it the times alone are checked again.
 func (v *Verifier) Verify(token string) (Claims, error) {
 	if len(token) > maxToken {
 		return Claims{}, ErrBad
 	}
-	sum := sha256.Sum256([]byte(token))
-	if known, ok := v.verified.Peek(sum); ok {
+	if known, ok := v.verified.Peek(token); ok {
 		if now := v.now(); !now.Before(known.from) && now.Before(known.until) {
 			return known.Claims, nil
 		}
-		v.verified.Remove(sum) // what is wrong with it now is said below
+		v.verified.Remove(token) // what is wrong with it now is said below
 	}
 	known, err := v.verify(token)
 	if errors.Is(err, jwt.ErrTokenExpired) {
@@ -110,7 +108,7 @@ func (v *Verifier) Verify(token string) (Claims, error) {
 	if err != nil {
 		return Claims{}, ErrBad.Because(err)
 	}
-	v.verified.Add(sum, known)
+	v.verified.Add(token, known)
 	return known.Claims, nil
 }
 
