@@ -38,13 +38,21 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 	}
 	now := s.now()
 	var made []uuid.UUID // orders whose attempt is new
-	err := s.atomically(ctx, func(b *pgx.Batch) {
-		b.Queue(insertOrders, orders, eventIDs, sessions, holds, seats, amounts, currencies, hashes, now)
-		b.Queue(insertAttempts, orders, attempts, methods, hashes, now).Query(func(rows pgx.Rows) (err error) {
-			made, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-			return err
+	insert := func(knownOrder, knownAttempt string) error {
+		return s.atomically(ctx, func(b *pgx.Batch) {
+			b.Queue(insertOrders+knownOrder, orders, eventIDs, sessions, holds, seats, amounts, currencies, hashes, now)
+			b.Queue(insertAttempts+knownAttempt+` RETURNING order_id`, orders, attempts, methods, hashes, now).Query(func(rows pgx.Rows) (err error) {
+				made, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+				return err
+			})
 		})
-	})
+	}
+	// Nearly always all are new. To be ready for one that is not costs each row another look into an index and another
+	// record in the log.
+	err := insert("", "")
+	if slices.Contains(begunBefore, constraint(err)) {
+		err = insert(` ON CONFLICT (order_id) DO NOTHING`, ` ON CONFLICT (order_id, n) DO NOTHING`)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -123,17 +131,17 @@ const insertOrders = `
 	) p
 	JOIN events e USING (event_id)
 	WHERE p.found = cardinality(string_to_array(i.seats, ',')) AND p.total = i.amount AND e.currency = i.currency
-	ORDER BY i.order_id, i.nth
-	ON CONFLICT (order_id) DO NOTHING`
+	ORDER BY i.order_id, i.nth`
 
 const insertAttempts = `
 	INSERT INTO payment_attempts (attempt_id, order_id, n, state, amount, currency, payment_method, created_at, updated_at)
 	SELECT i.attempt_id, o.order_id, 1, 'started', o.amount, o.currency, i.payment_method, $5, $5
 	FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[]) AS i(order_id, attempt_id, payment_method, request_hash)
 	JOIN orders o ON o.order_id = i.order_id AND o.request_hash = i.request_hash
-	ORDER BY i.order_id
-	ON CONFLICT (order_id, n) DO NOTHING
-	RETURNING order_id`
+	ORDER BY i.order_id`
+
+// begunBefore are the keys that a checkout breaks which was begun before, or which is there twice.
+var begunBefore = []string{"orders_pkey", "payment_attempts_pkey", "payment_attempts_order_id_n_key", "one_live_attempt"}
 
 const selectBegun = `
 	SELECT DISTINCT ON (o.order_id) ` + attemptFields + `
@@ -291,15 +299,19 @@ func (s *Store) settle(ctx context.Context, all []sale.Settlement, t transition)
 	return s.atomically(ctx, func(b *pgx.Batch) {
 		// Orders first and in one order: whoever moves an order or its attempts holds the order's row.
 		b.Queue(`SELECT 1 FROM orders WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR NO KEY UPDATE`, orders)
-		b.Queue(settleAttempts, attempts, intents, secrets, reasons, subjects, ids, payloads, t.to, names(t.from), events.Payments, now,
-			t.order, names(t.orderFrom), heard, types)
+		args := []any{attempts, intents, secrets, reasons, subjects, ids, payloads, t.to, names(t.from), events.Payments, now, heard, types}
+		if t.order == "" {
+			b.Queue(settleAttempts+` SELECT`, args...)
+			return
+		}
+		b.Queue(settleAttempts+moveOrders, append(args, t.order, names(t.orderFrom))...)
 	})
 }
 
 // An event is heard with what it moved. One that moved nothing is not: who was told by it may have more to do.
 const settleAttempts = `
 	WITH input AS (
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $14::text[], $15::text[])
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $12::text[], $13::text[])
 			AS i(attempt_id, intent_id, client_secret, reason, subject, msg_id, payload, heard, type)
 	), moved AS (
 		UPDATE payment_attempts a
@@ -311,9 +323,11 @@ const settleAttempts = `
 	), recorded AS (
 		INSERT INTO webhook_events (event_id, type, received_at)
 		SELECT DISTINCT ON (heard) heard, type, $11::timestamptz FROM moved WHERE heard <> '' ORDER BY heard ON CONFLICT (event_id) DO NOTHING
-	)
-	UPDATE orders o SET status = $12, reason = m.reason, updated_at = $11
-	FROM moved m WHERE o.order_id = m.order_id AND o.status = ANY ($13::text[])`
+	)`
+
+const moveOrders = `
+	UPDATE orders o SET status = $14, reason = m.reason, updated_at = $11
+	FROM moved m WHERE o.order_id = m.order_id AND o.status = ANY ($15::text[])`
 
 func names[T ~string](states []T) []string {
 	out := make([]string, len(states))

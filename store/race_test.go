@@ -339,15 +339,22 @@ func TestNothingIsLostOrTwiceWhileConnectionsDie(t *testing.T) {
 	relay := r.relay(r.store, events.Orders, out)
 	ctx, stop := context.WithCancel(t.Context())
 	var killer sync.WaitGroup
-	var kills atomic.Int64
+	var kills, done atomic.Int64
 	killer.Go(func() {
-		for ctx.Err() == nil {
+		// On a slow machine a connection may need longer to be made than this: then it is given twice as long.
+		const shortest = 20 * time.Millisecond
+		for pause, before := shortest, int64(0); ctx.Err() == nil; {
 			if n, err := r.kill(ctx); err == nil {
 				kills.Add(int64(n))
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(pause):
+			}
+			if now := done.Load(); now > before {
+				pause, before = shortest, now
+			} else {
+				pause *= 2
 			}
 		}
 	})
@@ -361,6 +368,7 @@ func TestNothingIsLostOrTwiceWhileConnectionsDie(t *testing.T) {
 				}); err != nil {
 					t.Error(err)
 				}
+				done.Add(1)
 			}
 		})
 	}
