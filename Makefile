@@ -18,7 +18,7 @@ PROFILE = cmd/sale.pgo
 
 profile: setup ## Measure anew what a sale spends its time on, after changes that move it.
 	$(GO) build -trimpath -o bin/ ./cmd/onsale
-	bin/onsale bench --samples 2 --cpuprofile bin/cpu.pprof path hold hold-contended seatmap join position
+	bin/onsale bench --samples 2 --cpuprofile bin/cpu.pprof path hold hold-contended seatmap
 	$(GO) tool pprof -proto -output $(PROFILE) bin/onsale bin/cpu.pprof
 
 run: setup build ## Run everything, with a demo crowd, until Ctrl-C.

@@ -38,7 +38,11 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 	}
 	now := s.now()
 	var made []uuid.UUID // orders whose attempt is new
-	insert := func(knownOrder, knownAttempt string) error {
+	insert := func(again bool) error {
+		var knownOrder, knownAttempt string
+		if again {
+			knownOrder, knownAttempt = ` ON CONFLICT (order_id) DO NOTHING`, ` ON CONFLICT (order_id, n) DO NOTHING`
+		}
 		return s.atomically(ctx, func(b *pgx.Batch) {
 			b.Queue(insertOrders+knownOrder, orders, eventIDs, sessions, holds, seats, amounts, currencies, hashes, now)
 			b.Queue(insertAttempts+knownAttempt+` RETURNING order_id`, orders, attempts, methods, hashes, now).Query(func(rows pgx.Rows) (err error) {
@@ -48,13 +52,18 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 		})
 	}
 	// Nearly always all are new. To be ready for one that is not costs each row another look into an index and another
-	// record in the log.
-	err := insert("", "")
-	if slices.Contains(begunBefore, constraint(err)) {
-		err = insert(` ON CONFLICT (order_id) DO NOTHING`, ` ON CONFLICT (order_id, n) DO NOTHING`)
+	// record in the log. Those that come again come in numbers, after Stripe was away or in a replay: then it is worth it.
+	again := s.repeated.Load()
+	err := insert(again)
+	if !again && slices.Contains(begunBefore, constraint(err)) {
+		again = true
+		err = insert(again)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if again {
+		s.repeated.Store(len(made) < len(byOrder))
 	}
 	found, err := s.begun(ctx, byOrder, made, now)
 	if err != nil {

@@ -134,6 +134,21 @@ func TestRepeatedCommandFindsHowItsAttemptStands(t *testing.T) {
 	}
 }
 
+// A command that comes again after the prices were changed finds the attempt that it made: its order is no longer made
+// again, so it is the attempt's key that breaks.
+func TestRepeatedCommandAfterNewPricesFindsItsAttempt(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 2)
+	c := checkout(0)
+	first := r.begin(c)[0]
+	r.exec(`UPDATE seats SET price = price + 1`)
+	for range 2 { // the second time it is expected
+		if again := r.begin(c)[0]; again.ID != first.ID || again.Amount != first.Amount {
+			t.Errorf("got %+v, not %+v", again, first)
+		}
+	}
+}
+
 func TestAnotherRequestUnderTheSameOrderIsRefused(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 2)

@@ -354,7 +354,7 @@ func TestNothingIsLostOrTwiceWhileConnectionsDie(t *testing.T) {
 			if now := done.Load(); now > before {
 				pause, before = shortest, now
 			} else {
-				pause *= 2
+				pause = min(2*pause, time.Second)
 			}
 		}
 	})

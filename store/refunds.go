@@ -181,12 +181,12 @@ func (s *Store) AdoptRefund(ctx context.Context, attempt uuid.UUID, made sale.Re
 		n, now := len(earlier)+1, s.now().UTC()
 		r := sale.Refund{ID: sale.RefundID(o.OrderID, n), OrderID: o.OrderID, AttemptID: a.ID, IntentID: a.IntentID, State: made.State}
 		b := &pgx.Batch{}
+		queueWebhooks(b, []sale.Webhook{heard}, now) // first, since it may wait for another transaction's
 		b.Queue(`INSERT INTO refunds (refund_id, order_id, attempt_id, n, state, stripe_id, amount, currency, reason, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`, r.ID, r.OrderID, r.AttemptID, n, r.State, made.ID, made.Amount, made.Currency, reason, now)
 		if r.State == sale.RefundSucceeded {
 			queueRefunded(b, o, r, now)
 		}
-		queueWebhooks(b, []sale.Webhook{heard}, now)
 		return tx.SendBatch(ctx, b).Close()
 	})
 	return adopted, err

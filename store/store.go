@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,8 +23,9 @@ import (
 
 // Store is a pool of connections to one database. Safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
-	now  func() time.Time
+	pool     *pgxpool.Pool
+	now      func() time.Time
+	repeated atomic.Bool // the checkouts last begun were not all new
 }
 
 // session is how every connection is set. All statements but those of Books look up a few rows by their keys. The
