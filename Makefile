@@ -2,7 +2,7 @@
 GO ?= go
 TEST_TIMEOUT ?= 12m
 
-.PHONY: help run test model fuzz check bench build setup fmt profile
+.PHONY: help run test model fuzz check bench build setup fmt
 
 help: ## List the targets.
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,16 +10,8 @@ help: ## List the targets.
 setup: ## Install what is missing: Postgres and Redis.
 	@scripts/setup
 
-build: ## Build the five binaries into bin/, optimized for what a sale spends its time on.
-	$(GO) build -pgo=$(PROFILE) -o bin/ ./cmd/...
-
-# One profile for all five, named here: a default.pgo beside each main would compile every package once for each of them.
-PROFILE = cmd/sale.pgo
-
-profile: setup ## Measure anew what a sale spends its time on, after changes that move it.
-	$(GO) build -trimpath -o bin/ ./cmd/onsale
-	bin/onsale bench --samples 2 --cpuprofile bin/cpu.pprof path hold hold-contended seatmap
-	$(GO) tool pprof -proto -output $(PROFILE) bin/onsale bin/cpu.pprof
+build: ## Build the five binaries into bin/.
+	$(GO) build -o bin/ ./cmd/...
 
 run: setup build ## Run everything, with a demo crowd, until Ctrl-C.
 	@exec bin/onsale up --demo 1500 $(ARGS)
