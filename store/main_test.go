@@ -244,3 +244,12 @@ func (r *rig) order(id uuid.UUID) (sale.Order, error) {
 	}
 	return orders[0], nil
 }
+
+func (r *rig) freed(order uuid.UUID) bool {
+	r.Helper()
+	freed, err := r.store.FreedSeats(r.Context(), []uuid.UUID{uuid.New(), order})
+	if err != nil || len(freed) != 2 || freed[0] {
+		r.Fatalf("of an unknown order and this one, those that gave their seats back: %v (%v)", freed, err)
+	}
+	return freed[1]
+}

@@ -302,8 +302,7 @@ func queuePayments(b *pgx.Batch, p events.Payment) {
 // Orders returns orders as they are now, in the order of their ids; one that is unknown has no ID.
 func (s *Store) Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, error) {
 	rows, err := s.pool.Query(ctx, `SELECT o.order_id, o.event_id, o.session, o.hold_id, o.seats, o.amount, o.currency, o.status, o.reason, o.request_hash,
-			coalesce((SELECT a.client_secret FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'action_required'), ''),
-			coalesce((SELECT r.keep_seats FROM refunds r WHERE r.refund_id = o.refunded_by), false)
+			coalesce((SELECT a.client_secret FROM payment_attempts a WHERE a.order_id = o.order_id AND a.state = 'action_required'), '')
 		FROM orders o WHERE o.order_id = ANY ($1::uuid[])`, ids)
 	if err != nil {
 		return nil, classify(err)
@@ -311,7 +310,7 @@ func (s *Store) Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, erro
 	found := make(map[uuid.UUID]sale.Order, len(ids))
 	var o sale.Order
 	var session, hash []byte
-	if _, err := pgx.ForEachRow(rows, []any{&o.ID, &o.EventID, &session, &o.HoldID, &o.Seats, &o.Amount, &o.Currency, &o.Status, &o.Reason, &hash, &o.ClientSecret, &o.KeepsSeats}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&o.ID, &o.EventID, &session, &o.HoldID, &o.Seats, &o.Amount, &o.Currency, &o.Status, &o.Reason, &hash, &o.ClientSecret}, func() error {
 		o.Session, o.RequestHash = sale.SessionHash(session), [32]byte(hash)
 		found[o.ID] = o
 		o.Seats = nil
@@ -324,4 +323,23 @@ func (s *Store) Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, erro
 		orders[i] = found[id]
 	}
 	return orders, nil
+}
+
+// FreedSeats says of each order whether it was confirmed once and has given its seats back since. It is asked of every
+// order that is sold, and nearly always answers with nothing.
+func (s *Store) FreedSeats(ctx context.Context, ids []uuid.UUID) ([]bool, error) {
+	rows, err := s.pool.Query(ctx, `SELECT o.order_id FROM orders o WHERE o.order_id = ANY ($1::uuid[]) AND (o.status = 'voided'
+		OR o.status = 'refunded' AND NOT (SELECT r.keep_seats FROM refunds r WHERE r.refund_id = o.refunded_by))`, ids)
+	if err != nil {
+		return nil, classify(err)
+	}
+	freed, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, classify(err)
+	}
+	out := make([]bool, len(ids))
+	for i, id := range ids {
+		out[i] = slices.Contains(freed, id)
+	}
+	return out, nil
 }

@@ -265,6 +265,9 @@ func TestVoidFreesTheSeats(t *testing.T) {
 	if seats := one[[]string](r, `SELECT array_agg(seat_id) FROM sold_seats`); !slices.Equal(seats, []string{seat(2)}) {
 		t.Errorf("sold are %v", seats)
 	}
+	if !r.freed(payments[0].OrderID) || r.freed(payments[1].OrderID) {
+		t.Error("it is not the voided order alone that is said to have given its seats back")
+	}
 	if a, err := r.attempt(payments[0].AttemptID); err != nil || a.State != sale.Canceled {
 		t.Errorf("attempt is %s (%v)", a.State, err)
 	}

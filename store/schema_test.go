@@ -114,6 +114,7 @@ func TestUnreachablePostgresIsUnavailable(t *testing.T) {
 		"MarkAuthorized": func(ctx context.Context) error { return s.MarkAuthorized(ctx, nil) },
 		"CommitOrders":   func(ctx context.Context) error { _, err := s.CommitOrders(ctx, nil, nil); return err },
 		"Orders":         func(ctx context.Context) error { _, err := s.Orders(ctx, []uuid.UUID{c.OrderID}); return err },
+		"FreedSeats":     func(ctx context.Context) error { _, err := s.FreedSeats(ctx, []uuid.UUID{c.OrderID}); return err },
 		"Books":          func(ctx context.Context) error { _, err := s.Books(ctx); return err },
 	} {
 		if err := call(t.Context()); sale.KindOf(err) != sale.Unavailable {

@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"onsale/internal/admin"
+	"onsale/internal/app"
 	"onsale/internal/audit"
+	"onsale/internal/pace"
 	"onsale/internal/redis"
 	"onsale/internal/stripe"
 	"onsale/nats"
@@ -68,6 +71,10 @@ func (e *env) audit(settle time.Duration) (audit.Report, error) {
 		return audit.Report{}, err
 	}
 	stripeURL, _ = e.setting("STRIPE_API_URL") // unset with a real account
+	limit, err := e.stripeLimit()
+	if err != nil {
+		return audit.Report{}, err
+	}
 	n, err := nats.Connect(nats.Config{URL: natsURL, Name: "onsale-audit", Log: e.log})
 	if err != nil {
 		return audit.Report{}, err
@@ -83,8 +90,24 @@ func (e *env) audit(settle time.Duration) (audit.Report, error) {
 		return audit.Report{}, err
 	}
 	defer r.Close()
+	// It reads Stripe in turn with the payworkers: an audit of a running sale must not have its payments refused.
+	const call = 30 * time.Second
+	pacer := pace.New(pace.Config{Limit: limit, Store: r.Pace(stripeKey, limit), Call: call, Now: time.Now, Log: e.log})
 	return audit.Run(e.ctx, audit.Deps{
 		Books: s, Seats: r, Streams: n, Settle: settle, Now: time.Now,
-		Intents: stripe.New(stripe.Config{SecretKey: stripeKey, APIURL: stripeURL, Timeout: 30 * time.Second}),
+		Intents: stripe.New(stripe.Config{SecretKey: stripeKey, APIURL: stripeURL, Timeout: call, Pacer: pacer}),
 	})
+}
+
+// stripeLimit is the account's, as the payworkers have it.
+func (e *env) stripeLimit() (pace.Limit, error) {
+	s, err := e.setting("STRIPE_RATE")
+	if err != nil {
+		return app.StripeLimit(app.DefaultStripeRate, 0), nil
+	}
+	rate, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(rate >= 0) {
+		return pace.Limit{}, fmt.Errorf("STRIPE_RATE is %q, and must be calls a second", s)
+	}
+	return app.StripeLimit(rate, 0), nil
 }

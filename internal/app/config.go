@@ -115,13 +115,12 @@ const DefaultStripeRate = 25
 
 const maxStripeRate = 10_000
 
-// limit is what the account allows.
-func (c Payworker) limit() pace.Limit {
-	burst := c.StripeBurst
+// StripeLimit is what an account allows; a burst of 0 is a tenth of a second's calls.
+func StripeLimit(rate float64, burst int) pace.Limit {
 	if burst == 0 {
-		burst = max(1, int(c.StripeRate/10))
+		burst = max(1, int(rate/10))
 	}
-	return pace.Limit{Rate: c.StripeRate, Burst: burst}
+	return pace.Limit{Rate: rate, Burst: burst}
 }
 
 // Validate says all that is wrong with a configuration.

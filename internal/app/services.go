@@ -113,7 +113,8 @@ func RunPayworker(ctx context.Context, cfg Payworker, log *slog.Logger) error {
 	}
 	defer p.close()
 	p.ready.Store(true)
-	pacer := pace.New(pace.Config{Limit: cfg.limit(), Store: p.redis.Pace(cfg.StripeSecretKey, cfg.limit()), Call: cfg.StripeTimeout, Now: time.Now, Log: log})
+	limit := StripeLimit(cfg.StripeRate, cfg.StripeBurst)
+	pacer := pace.New(pace.Config{Limit: limit, Store: p.redis.Pace(cfg.StripeSecretKey, limit), Call: cfg.StripeTimeout, Now: time.Now, Log: log})
 	gateway := stripe.New(stripe.Config{SecretKey: cfg.StripeSecretKey, APIURL: cfg.StripeAPIURL, Timeout: cfg.StripeTimeout, Pacer: pacer})
 	worker := nats.Worker{AckWait: cfg.AckWait, Concurrency: cfg.Concurrency}
 	g, ctx := errgroup.WithContext(ctx)

@@ -19,7 +19,7 @@ import (
 // Ledger sells seats, each once.
 type Ledger interface {
 	CommitOrders(ctx context.Context, all []events.Payment, blocked [][]string) ([]sale.Committed, error)
-	Orders(ctx context.Context, ids []uuid.UUID) ([]sale.Order, error)
+	FreedSeats(ctx context.Context, ids []uuid.UUID) ([]bool, error)
 }
 
 // Holds are the seats' holders and sold marks in Redis.
@@ -55,14 +55,14 @@ var lookups = batch.Config{MaxItems: 256, Enough: 128, Patience: 30 * time.Milli
 type committer struct {
 	Deps
 	commits *batch.Group[events.Payment, sale.Committed]
-	orders  *batch.Group[uuid.UUID, sale.Order]
+	freed   *batch.Group[uuid.UUID, bool] // whether an order that was confirmed has given its seats back since
 }
 
 // Run works until ctx ends and what was under way is finished.
 func Run(ctx context.Context, d Deps) error {
 	c := &committer{Deps: d}
 	c.commits = batch.New(Group(), c.commit)
-	c.orders = batch.New(lookups, d.Ledger.Orders)
+	c.freed = batch.New(lookups, d.Ledger.FreedSeats)
 	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
 	relayed := make(chan struct{})
 	go func() {
@@ -119,22 +119,16 @@ func (c *committer) markSold(ctx context.Context, o events.Order) error {
 	if err != nil {
 		return err
 	}
-	freed, err := c.freed(ctx, o)
+	freed, err := c.freed.Do(ctx, o.OrderID)
 	if err == nil && !marked && !freed {
 		if err = c.Holds.MarkSold(ctx, o.EventID, o.Session, o.HoldID, o.OrderID, o.Seats); err == nil {
-			freed, err = c.freed(ctx, o)
+			freed, err = c.freed.Do(ctx, o.OrderID)
 		}
 	}
 	if err == nil && freed {
 		err = c.Holds.MarkVoided(ctx, o.EventID, o.Session, o.OrderID, o.Seats)
 	}
 	return err
-}
-
-// freed says whether an order that was confirmed has given its seats back since.
-func (c *committer) freed(ctx context.Context, o events.Order) (bool, error) {
-	now, err := c.orders.Do(ctx, o.OrderID)
-	return now.Status == sale.Voided || now.Status == sale.Refunded && !now.KeepsSeats, err
 }
 
 // order shows an order's outcome to Redis. Doing it again changes nothing.

@@ -84,7 +84,6 @@ type Order struct {
 	Reason       string
 	RequestHash  [32]byte
 	ClientSecret string // Stripe's, of the attempt that waits for the buyer; for the buyer's page alone
-	KeepsSeats   bool   // of a refunded order: its seats stay sold
 }
 
 // AttemptState is where a payment attempt stands.
