@@ -132,13 +132,26 @@ func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, 
 		}
 		if failed != "" {
 			b.Replace = failed
-			h, err = s.Holds.Bind(ctx, o.event.ID, session, hold, b)
+			if h, err = s.Holds.Bind(ctx, o.event.ID, session, hold, b); errors.Is(err, sale.ErrHoldOver) {
+				s.giveUp(ctx, o, session, hold, failed)
+			}
 		}
 	}
 	if err == nil {
 		s.notice(o, h.ID, h.Seats, h.Left)
 	}
 	return h, err
+}
+
+// giveUp releases a hold whose time is over: its seats go to others now, and not when the payment that failed would have ended.
+func (s *server) giveUp(ctx context.Context, o *onSale, session sale.SessionHash, hold uuid.UUID, failed string) {
+	h, err := s.Holds.Find(ctx, o.event.ID, session, hold)
+	if err == nil {
+		err = s.release(ctx, o, h, failed)
+	}
+	if err != nil {
+		s.Log.Warn("release a hold whose time is over; it lapses by itself", "hold_id", hold, "error", err)
+	}
 }
 
 // boundTo is the order that a hold is being paid with, where that is why it was refused.

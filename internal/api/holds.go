@@ -245,7 +245,15 @@ func (s *server) deleteHold(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Holds.Release(c.UserContext(), h.EventID, h.Session, h.ID, failed); err != nil {
+	if err := s.release(c.UserContext(), o, h, failed); err != nil {
+		return err
+	}
+	return c.SendStatus(fiber.StatusNoContent)
+}
+
+// release ends a hold and tells all nodes. failed is the order that it is bound to, "" for none.
+func (s *server) release(ctx context.Context, o *onSale, h sale.Hold, failed string) error {
+	if err := s.Holds.Release(ctx, h.EventID, h.Session, h.ID, failed); err != nil {
 		return err
 	}
 	if seats, err := o.choice(h.Seats); err == nil { // a plan never changes: it has them
@@ -253,5 +261,5 @@ func (s *server) deleteHold(c *fiber.Ctx) error {
 		o.best.pending.forget(seats, h.Fence)
 	}
 	s.notice(o, h.ID, h.Seats, 0)
-	return c.SendStatus(fiber.StatusNoContent)
+	return nil
 }

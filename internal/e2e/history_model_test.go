@@ -110,6 +110,8 @@ func (s seatState) step(c seatCall, became string) []seatState {
 			return []seatState{{}}
 		}
 		return []seatState{s, {}}
+	case c.verb == callBuy && became == becameReleased && mine: // its own time was over when it was to be paid with another card
+		return []seatState{{}}
 	case became == becameGone && !mine:
 		return []seatState{s}
 	case c.verb == callBuy && became == becameSold && (mine || free):

@@ -188,6 +188,8 @@ func (s *shopper) buy(t *testing.T, hold string, seats []string, method string, 
 		became = becameDeclined
 	case a.status == http.StatusNotFound:
 		became = becameGone
+	case a.text("code") == "hold_over":
+		became = becameReleased
 	case a.text("code") == "seats_taken":
 		became = becameNothing
 	default:

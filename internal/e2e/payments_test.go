@@ -128,6 +128,39 @@ func TestDeclineThenAnotherCardInOneHold(t *testing.T) {
 	mustBeClean(t, auditOf(t, l, decisionLimit))
 }
 
+// Cards that are declined keep seats for no longer than the hold's own time: the try after it gives them back.
+func TestDeclineAfterTheHoldsOwnTime(t *testing.T) {
+	t.Parallel()
+	l := startLocal(t, dataDir(t))
+	client := admin.Client{URL: l.AdminURL, Token: l.AdminToken}
+	err := client.Create(t.Context(), admin.CreateEvent{ID: "over", Currency: "eur", Rate: 5000, Plan: smallPlan(2), Prices: map[string]int64{"All": 4200},
+		HoldTTLSeconds: 3, PaymentWindowSeconds: 600})
+	if err == nil {
+		err = client.Move(t.Context(), "over", "open")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := letIn(t, l, "over")
+	taken := time.Now()
+	h := v.hold(t, "A-1")
+	if first := v.checkout(t, h.text("hold_id"), "pm_card_chargeDeclined", "one", "Prefer", "wait=20"); first.text("status") != "payment_failed" {
+		t.Fatalf("declined: %d %s", first.status, first.body)
+	}
+	w := letIn(t, l, "over")
+	time.Sleep(time.Until(taken.Add(3100 * time.Millisecond)))
+	if other := w.hold(t, "A-1"); other.status != http.StatusConflict {
+		t.Fatalf("someone else holds a seat that is being paid: %d %s", other.status, other.body)
+	}
+	if over := v.checkout(t, h.text("hold_id"), "pm_card_visa", "two"); over.status != http.StatusConflict || over.text("code") != "hold_over" {
+		t.Errorf("another card, too late: %d %s", over.status, over.body)
+	}
+	if other := w.hold(t, "A-1"); other.status != http.StatusCreated {
+		t.Errorf("the seat is not free: %d %s", other.status, other.body)
+	}
+	mustBeClean(t, auditOf(t, l, decisionLimit))
+}
+
 // The bank's webhook and the fan's return from its page come at the same time, the webhook twice and late: one order,
 // paid once.
 func TestWebhookAndRedirectRace(t *testing.T) {

@@ -25,6 +25,11 @@ func holdKey(eventID string, s sale.SessionHash) string { return holdOf(eventID,
 
 func holdOf(eventID, session string) string { return tag(eventID) + ":hold:" + session }
 
+// ownTimeKey names what is left of the time that a session's hold had before an order was bound to it.
+func ownTimeKey(eventID string, s sale.SessionHash) string {
+	return tag(eventID) + ":own:" + s.String()
+}
+
 // boughtKey names what a session bought in an event: a hash from order to number of seats.
 func boughtKey(eventID string, s sale.SessionHash) string {
 	return tag(eventID) + ":bought:" + s.String()
@@ -79,10 +84,12 @@ func checkoutInProgress(order any) error {
 }
 
 // Bind gives a session's hold to the order that pays for it, extends it to at least window, and returns it. replace
-// names an order that failed and may be replaced, "" for none. A hold that another order is being paid with is
-// sale.Conflict "checkout_in_progress" with the field order_id.
+// names an order that failed and may be replaced, "" for none: as long as the hold would have lived without any order, so
+// that payments that fail don't keep seats from others for good. After that it is sale.ErrHoldOver. A hold that another
+// order is being paid with is sale.Conflict "checkout_in_progress" with the field order_id.
 func (c *Client) Bind(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, b sale.Binding) (sale.Hold, error) {
-	r, err := c.answers(ctx, c.bind, holdKeys(eventID, session), id.String(), session.String(), b.Order.String(), hex.EncodeToString(b.Request[:]),
+	keys := append(holdKeys(eventID, session), ownTimeKey(eventID, session))
+	r, err := c.answers(ctx, c.bind, keys, id.String(), session.String(), b.Order.String(), hex.EncodeToString(b.Request[:]),
 		b.Window.Milliseconds(), b.Replace)
 	if err != nil {
 		return sale.Hold{}, unavailable("bind hold", err)
@@ -96,6 +103,8 @@ func (c *Client) Bind(ctx context.Context, eventID string, session sale.SessionH
 		return sale.Hold{}, checkoutInProgress(r[1])
 	case "differs":
 		return sale.Hold{}, sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "the idempotency key was used for another request")
+	case "over":
+		return sale.Hold{}, sale.ErrHoldOver
 	case "lost":
 		return sale.Hold{}, sale.SeatsTaken([]string{r[1].(string)})
 	default: // gone

@@ -137,6 +137,47 @@ func TestBindRefuses(t *testing.T) {
 	r.refused(bind(h, order, request, ""), sale.Conflict, "checkout_in_progress")
 }
 
+// A payment that failed may be followed by another while the hold would still live without any: not for longer, or cards
+// that are always declined would keep seats from others for good.
+func TestFailedPaymentsDontKeepAHold(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	const own = 300 * time.Millisecond
+	taken := time.Now()
+	h := r.take(fan(1), own, "A-1")
+	tries := []uuid.UUID{uuid.New()}
+	if err := bind(t.Context(), r.Client, h, tries[0], [32]byte{1}, long, ""); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		last, next := tries[len(tries)-1], uuid.New()
+		err := bind(t.Context(), r.Client, h, next, [32]byte{1}, long, last.String())
+		if err != nil {
+			r.refused(err, sale.Conflict, "hold_over")
+			break
+		}
+		if tries = append(tries, next); time.Since(taken) > own+time.Minute/2 {
+			t.Fatalf("%d orders were bound to a hold of %s, the last after %s", len(tries), own, time.Since(taken))
+		}
+		time.Sleep(own / 20)
+	}
+	if took := time.Since(taken); took < own || len(tries) == 1 {
+		t.Errorf("refused after %s and %d tries, and not after the %s that the hold had", took, len(tries), own)
+	}
+	last := tries[len(tries)-1]
+	if err := bind(t.Context(), r.Client, h, last, [32]byte{1}, long, ""); err != nil { // the order itself goes on
+		t.Error(err)
+	}
+	if err := r.Release(t.Context(), show, h.Session, h.ID, last.String()); err != nil {
+		t.Fatal(err)
+	}
+	next := r.take(fan(1), long, "A-1") // a hold of the same session has a time of its own
+	order := r.bind(next)
+	if err := bind(t.Context(), r.Client, next, uuid.New(), [32]byte{1}, long, order.String()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBindOfAHoldThatLostASeat(t *testing.T) {
 	t.Parallel()
 	r := setup(t)

@@ -34,6 +34,7 @@ type modelHold struct {
 	order    uuid.UUID // uuid.Nil for none yet
 	request  [32]byte
 	deadline time.Duration
+	own      time.Duration // when it would have ended without its first order
 	ended    bool
 }
 
@@ -146,9 +147,14 @@ func (m *model) bind(h *modelHold, session sale.SessionHash, order uuid.UUID, re
 		return result{code: "idempotency_key_reused"}
 	case h.order != uuid.Nil && h.order != order && h.order.String() != replace:
 		return result{code: "checkout_in_progress", of: h.order.String()}
+	case h.order != uuid.Nil && h.order != order && h.own <= m.now:
+		return result{code: "hold_over"}
 	}
 	if seat := m.lost(h); seat != "" {
 		return result{code: "seats_taken", seat: []string{seat}}
+	}
+	if h.order == uuid.Nil {
+		h.own = h.deadline
 	}
 	h.order, h.request, h.deadline = order, request, max(h.deadline, m.now+window)
 	return done

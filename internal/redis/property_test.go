@@ -269,7 +269,7 @@ func (w *world) compare(after string) {
 func (w *world) keys() []string {
 	k := []string{seatsKey(w.event), tag(w.event) + ":fence"}
 	for i := range 3 {
-		k = append(k, holdKey(w.event, fan(i)), boughtKey(w.event, fan(i)))
+		k = append(k, holdKey(w.event, fan(i)), ownTimeKey(w.event, fan(i)), boughtKey(w.event, fan(i)))
 	}
 	return k
 }

@@ -59,6 +59,9 @@ type SeatState struct {
 // ErrNoHold is a hold that never was, has lapsed, or is another's.
 var ErrNoHold = Errorf(NotFound, "hold_not_found", "there is no such hold; it may have lapsed")
 
+// ErrHoldOver is a hold whose payment failed after the time that it was given without one: nothing more can be paid with it.
+var ErrHoldOver = Errorf(Conflict, "hold_over", "a payment with this hold failed, and its time is over; hold seats anew")
+
 // SeatsTaken is the refusal that names the seats someone else has.
 func SeatsTaken(seats []string) *Error {
 	return &Error{Kind: Conflict, Code: "seats_taken", Detail: "someone else has " + strings.Join(seats, ", "), Fields: map[string]any{"seats": seats}}

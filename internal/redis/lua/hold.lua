@@ -2,7 +2,8 @@
 -- KEYS: 1 the event's seats: a hash from seat to its owner, "<hold id>|<session>|<fence>" or "sold:<order>". What its
 --       name begins with, the event's other keys do, so they are in one slot: fence is a counter, hold:<session>
 --       is "<hold id>|<fence>|<order>|<request>|<seats>" and lives as long as the hold, bought:<session> is what the
---       session bought. A seat is held while its owner's hold lives, and what is left of one that doesn't is nothing.
+--       session bought, own:<session> is bind.lua's. A seat is held while its owner's hold lives, and what is left of one
+--       that doesn't is nothing.
 -- ARGV: five for each: hold id, session, TTL in ms, the most seats of a session in the sale or 0, the seats, comma-joined
 -- Returns for each: its fence, where it holds the seats now
 --       | {"same", hold id, fence, ms left} where its session held just these seats
