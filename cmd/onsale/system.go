@@ -101,13 +101,18 @@ func (e *env) audit(settle time.Duration) (audit.Report, error) {
 
 // stripeLimit is the account's, as the payworkers have it.
 func (e *env) stripeLimit() (pace.Limit, error) {
-	s, err := e.setting("STRIPE_RATE")
-	if err != nil {
-		return app.StripeLimit(app.DefaultStripeRate, 0), nil
+	number := func(name string, otherwise float64) (float64, error) {
+		s, err := e.setting(name)
+		if err != nil {
+			return otherwise, nil
+		}
+		v, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(v >= 0 && v <= app.MaxStripeRate) {
+			return 0, fmt.Errorf("%s is %q, and must be 0 to %d", name, s, app.MaxStripeRate)
+		}
+		return v, nil
 	}
-	rate, err := strconv.ParseFloat(s, 64)
-	if err != nil || !(rate >= 0) {
-		return pace.Limit{}, fmt.Errorf("STRIPE_RATE is %q, and must be calls a second", s)
-	}
-	return app.StripeLimit(rate, 0), nil
+	rate, err1 := number("STRIPE_RATE", app.DefaultStripeRate)
+	burst, err2 := number("STRIPE_BURST", 0)
+	return app.StripeLimit(rate, int(burst)), errors.Join(err1, err2)
 }

@@ -123,7 +123,7 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, hold, order uuid.UUID, request [32]byte) (sale.Hold, error) {
 	// The payment begins once those before it are dealt with; the payworker extends the hold anew when it begins.
 	waits, _ := s.payments.Payments(s.Now())
-	b := sale.Binding{Order: order, Request: request, Window: o.event.Rules.PaymentWindow + waits.Wait}
+	b := sale.Binding{Order: order, Request: request, Window: o.event.Rules.PaymentWindow + waits.Wait, Wait: waits.Wait}
 	h, err := s.Holds.Bind(ctx, o.event.ID, session, hold, b)
 	if other := boundTo(err); other != "" {
 		failed, lookErr := s.failedOrder(ctx, other)
@@ -133,7 +133,7 @@ func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, 
 		if failed != "" {
 			b.Replace = failed
 			if h, err = s.Holds.Bind(ctx, o.event.ID, session, hold, b); errors.Is(err, sale.ErrHoldOver) {
-				s.giveUp(ctx, o, session, hold, failed)
+				s.gaveBack(o, h)
 			}
 		}
 	}
@@ -141,17 +141,6 @@ func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, 
 		s.notice(o, h.ID, h.Seats, h.Left)
 	}
 	return h, err
-}
-
-// giveUp releases a hold whose time is over: its seats go to others now, and not when the payment that failed would have ended.
-func (s *server) giveUp(ctx context.Context, o *onSale, session sale.SessionHash, hold uuid.UUID, failed string) {
-	h, err := s.Holds.Find(ctx, o.event.ID, session, hold)
-	if err == nil {
-		err = s.release(ctx, o, h, failed)
-	}
-	if err != nil {
-		s.Log.Warn("release a hold whose time is over; it lapses by itself", "hold_id", hold, "error", err)
-	}
 }
 
 // boundTo is the order that a hold is being paid with, where that is why it was refused.

@@ -245,21 +245,18 @@ func (s *server) deleteHold(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.release(c.UserContext(), o, h, failed); err != nil {
+	if err := s.Holds.Release(c.UserContext(), h.EventID, h.Session, h.ID, failed); err != nil {
 		return err
 	}
+	s.gaveBack(o, h)
 	return c.SendStatus(fiber.StatusNoContent)
 }
 
-// release ends a hold and tells all nodes. failed is the order that it is bound to, "" for none.
-func (s *server) release(ctx context.Context, o *onSale, h sale.Hold, failed string) error {
-	if err := s.Holds.Release(ctx, h.EventID, h.Session, h.ID, failed); err != nil {
-		return err
-	}
+// gaveBack tells all nodes, and what this one remembers, that a hold is over.
+func (s *server) gaveBack(o *onSale, h sale.Hold) {
 	if seats, err := o.choice(h.Seats); err == nil { // a plan never changes: it has them
 		o.gone.forget(seats, h.Fence)
 		o.best.pending.forget(seats, h.Fence)
 	}
 	s.notice(o, h.ID, h.Seats, 0)
-	return nil
 }

@@ -113,7 +113,8 @@ func (c Admitter) Validate() error {
 // sandbox of all together (https://docs.stripe.com/rate-limits).
 const DefaultStripeRate = 25
 
-const maxStripeRate = 10_000
+// MaxStripeRate bounds the settings of the rate and of the burst.
+const MaxStripeRate = 10_000
 
 // StripeLimit is what an account allows; a burst of 0 is a tenth of a second's calls.
 func StripeLimit(rate float64, burst int) pace.Limit {
@@ -129,8 +130,8 @@ func (c Payworker) Validate() error {
 		unless(c.StripeTimeout > 0 && c.AckWait >= c.StripeTimeout+10*time.Second,
 			"ack-wait must be at least 10s longer than stripe-timeout: a call that is still out must not be made again"),
 		unless(c.RedisURL != "", "redis-url (REDIS_URL) is missing"),
-		unless(c.StripeRate >= 0 && c.StripeRate <= maxStripeRate, "stripe-rate must be 0 to 10000 calls a second"),
-		unless(c.StripeBurst >= 0 && c.StripeBurst <= maxStripeRate, "stripe-burst must be 0 to 10000 calls"),
+		unless(c.StripeRate >= 0 && c.StripeRate <= MaxStripeRate, "stripe-rate must be 0 to 10000 calls a second"),
+		unless(c.StripeBurst >= 0 && c.StripeBurst <= MaxStripeRate, "stripe-burst must be 0 to 10000 calls"),
 		unless(c.AbandonGrace >= time.Second && c.AbandonGrace <= time.Hour, "abandon-grace must be 1s to 1h"),
 		unless(c.Concurrency >= 1 && c.Concurrency <= 1024, "concurrency must be 1 to 1024"),
 	)

@@ -142,8 +142,8 @@ func TestDeclineAfterTheHoldsOwnTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := letIn(t, l, "over")
-	taken := time.Now()
 	h := v.hold(t, "A-1")
+	taken := time.Now() // or before
 	if first := v.checkout(t, h.text("hold_id"), "pm_card_chargeDeclined", "one", "Prefer", "wait=20"); first.text("status") != "payment_failed" {
 		t.Fatalf("declined: %d %s", first.status, first.body)
 	}

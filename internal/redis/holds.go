@@ -85,26 +85,29 @@ func checkoutInProgress(order any) error {
 
 // Bind gives a session's hold to the order that pays for it, extends it to at least window, and returns it. replace
 // names an order that failed and may be replaced, "" for none: as long as the hold would have lived without any order, so
-// that payments that fail don't keep seats from others for good. After that it is sale.ErrHoldOver. A hold that another
+// that payments that fail don't keep seats from others for good. After that it is sale.ErrHoldOver, and the hold that is
+// returned was given up. A hold that another
 // order is being paid with is sale.Conflict "checkout_in_progress" with the field order_id.
 func (c *Client) Bind(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, b sale.Binding) (sale.Hold, error) {
 	keys := append(holdKeys(eventID, session), ownTimeKey(eventID, session))
 	r, err := c.answers(ctx, c.bind, keys, id.String(), session.String(), b.Order.String(), hex.EncodeToString(b.Request[:]),
-		b.Window.Milliseconds(), b.Replace)
+		b.Window.Milliseconds(), b.Replace, b.Wait.Milliseconds())
 	if err != nil {
 		return sale.Hold{}, unavailable("bind hold", err)
 	}
+	h := sale.Hold{ID: id, EventID: eventID, Session: session}
 	switch r[0] {
 	case "bound":
-		h := sale.Hold{ID: id, EventID: eventID, Session: session, Fence: r[1].(int64), Seats: strings.Split(r[2].(string), ","), Left: milliseconds(r[3]), Order: b.Order.String()}
+		h.Fence, h.Seats, h.Left, h.Order = r[1].(int64), strings.Split(r[2].(string), ","), milliseconds(r[3]), b.Order.String()
 		h.ExpiresAt = c.expiry(h.Left)
 		return h, nil
+	case "over":
+		h.Fence, h.Seats = r[1].(int64), strings.Split(r[2].(string), ",")
+		return h, sale.ErrHoldOver
 	case "busy":
 		return sale.Hold{}, checkoutInProgress(r[1])
 	case "differs":
 		return sale.Hold{}, sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "the idempotency key was used for another request")
-	case "over":
-		return sale.Hold{}, sale.ErrHoldOver
 	case "lost":
 		return sale.Hold{}, sale.SeatsTaken([]string{r[1].(string)})
 	default: // gone

@@ -148,6 +148,7 @@ func (m *model) bind(h *modelHold, session sale.SessionHash, order uuid.UUID, re
 	case h.order != uuid.Nil && h.order != order && h.order.String() != replace:
 		return result{code: "checkout_in_progress", of: h.order.String()}
 	case h.order != uuid.Nil && h.order != order && h.own <= m.now:
+		m.end(h)
 		return result{code: "hold_over"}
 	}
 	if seat := m.lost(h); seat != "" {

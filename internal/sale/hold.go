@@ -59,7 +59,7 @@ type SeatState struct {
 // ErrNoHold is a hold that never was, has lapsed, or is another's.
 var ErrNoHold = Errorf(NotFound, "hold_not_found", "there is no such hold; it may have lapsed")
 
-// ErrHoldOver is a hold whose payment failed after the time that it was given without one: nothing more can be paid with it.
+// ErrHoldOver is a hold whose payment failed, when another is to follow after the time that it was given without any.
 var ErrHoldOver = Errorf(Conflict, "hold_over", "a payment with this hold failed, and its time is over; hold seats anew")
 
 // SeatsTaken is the refusal that names the seats someone else has.
@@ -87,5 +87,6 @@ type Binding struct {
 	Order   uuid.UUID
 	Request [32]byte      // the hash of what was asked for: the same order again must be asked for in the same words
 	Window  time.Duration // the hold lasts for at least so long from now
+	Wait    time.Duration // of that, until the payment has its turn: no fault of its fan
 	Replace string        // the order that the hold may be bound to because its payment failed, "" for none
 }

@@ -1,9 +1,10 @@
 -- bind gives a session's hold to the order that pays for it, and extends it to the payment's deadline.
 -- KEYS: 1 the session's hold, 2 the event's seats, see hold.lua; 3 the hold's own time: its id, for as long as it would have
---       lived without its first order
--- ARGV: 1 hold id, 2 session, 3 order id, 4 request hash in hex, 5 least TTL in ms, 6 the order that may be replaced, or ""
+--       lived without its first order, and as that waits for its turn
+-- ARGV: 1 hold id, 2 session, 3 order id, 4 request hash in hex, 5 least TTL in ms, 6 the order that may be replaced, or "",
+--       7 how long the order will wait for its turn, in ms
 -- Returns {"bound", fence, seats, ms left} | {"gone"} | {"busy", order id} | {"differs"} same order, other request
---       | {"over"} where an order would be replaced after the hold's own time
+--       | {"over", fence, seats} where an order would be replaced after the hold's own time: the hold is given up
 --       | {"lost", seat} where it is no longer the hold's
 local call = redis.call
 local hold, fence, order, request, seats = string.match(call('GET', KEYS[1]) or '', '^(.-)|(.-)|(.-)|(.-)|(.*)$')
@@ -18,7 +19,8 @@ if order ~= '' and order ~= ARGV[3] then
     return {'busy', order}
   end
   if call('GET', KEYS[3]) ~= hold then
-    return {'over'}
+    call('DEL', KEYS[1])
+    return {'over', tonumber(fence), seats}
   end
 end
 for seat in string.gmatch(seats, '[^,]+') do
@@ -28,7 +30,7 @@ for seat in string.gmatch(seats, '[^,]+') do
 end
 local left = call('PTTL', KEYS[1])
 if order == '' then
-  call('SET', KEYS[3], hold, 'PX', left)
+  call('SET', KEYS[3], hold, 'PX', string.format('%d', math.max(left + tonumber(ARGV[7]), 1))) -- 0 in its last millisecond
 end
 local ttl = math.max(left, tonumber(ARGV[5]))
 call('SET', KEYS[1], hold .. '|' .. fence .. '|' .. ARGV[3] .. '|' .. ARGV[4] .. '|' .. seats, 'PX', string.format('%d', ttl))
