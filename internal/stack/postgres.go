@@ -152,7 +152,7 @@ func postgresArgs(cfg Config, data string, port int) []string {
 		// Enough to take a base backup of, and few checkpoints while seats are sold.
 		"wal_level=replica",
 		"wal_compression=on",
-		"wal_buffers=16MB",
+		"wal_buffers=1MB", // each connection maps all that it writes to: by turns path sold 8 % less with 16MB, commits as much
 		"min_wal_size=128MB",
 		"max_wal_size=2GB",
 		"checkpoint_timeout=15min",
