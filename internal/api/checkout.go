@@ -123,7 +123,7 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, hold, order uuid.UUID, request [32]byte) (sale.Hold, error) {
 	// The payment begins once those before it are dealt with; the payworker extends the hold anew when it begins.
 	waits, _ := s.payments.Payments(s.Now())
-	b := sale.Binding{Order: order, Request: request, Window: o.event.Rules.PaymentWindow + waits.Wait, Wait: waits.Wait}
+	b := sale.Binding{Order: order, Request: request, Wait: waits.Wait, Window: o.event.Rules.PaymentWindow}
 	h, err := s.Holds.Bind(ctx, o.event.ID, session, hold, b)
 	if other := boundTo(err); other != "" {
 		failed, lookErr := s.failedOrder(ctx, other)

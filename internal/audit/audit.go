@@ -94,14 +94,13 @@ func Run(ctx context.Context, d Deps) (Report, error) {
 			now[key] = standing == nil || standing[key]
 			return !now[key]
 		})
-		first := standing == nil
-		standing = now
-		if report.Clean() || !d.Now().Before(deadline) && !(first && d.Settle > 0) {
+		if report.Clean() || d.Settle <= 0 || standing != nil && !d.Now().Before(deadline) {
 			slices.SortFunc(report.Findings, func(a, b Finding) int {
 				return cmp.Or(cmp.Compare(a.Guarantee, b.Guarantee), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Subject, b.Subject))
 			})
 			return report, nil
 		}
+		standing = now
 		select {
 		case <-ctx.Done():
 			return Report{}, ctx.Err()

@@ -83,15 +83,15 @@ func checkoutInProgress(order any) error {
 	return sale.Errorf(sale.Conflict, "checkout_in_progress", "order %s is being paid with this hold", order).With("order_id", order)
 }
 
-// Bind gives a session's hold to the order that pays for it, extends it to at least window, and returns it. replace
-// names an order that failed and may be replaced, "" for none: as long as the hold would have lived without any order, so
-// that payments that fail don't keep seats from others for good. After that it is sale.ErrHoldOver, and the hold that is
-// returned was given up. A hold that another
-// order is being paid with is sale.Conflict "checkout_in_progress" with the field order_id.
+// Bind gives a session's hold to the order that pays for it, extends it to at least b's wait and window, and returns it.
+// b.Replace names an order that failed and may be replaced, "" for none: as long as the hold would have lived without any
+// order, so that payments that fail don't keep seats from others for good. After that it is sale.ErrHoldOver, and the hold
+// that is returned was given up. A hold that another order is being paid with is sale.Conflict "checkout_in_progress" with
+// the field order_id.
 func (c *Client) Bind(ctx context.Context, eventID string, session sale.SessionHash, id uuid.UUID, b sale.Binding) (sale.Hold, error) {
 	keys := append(holdKeys(eventID, session), ownTimeKey(eventID, session))
 	r, err := c.answers(ctx, c.bind, keys, id.String(), session.String(), b.Order.String(), hex.EncodeToString(b.Request[:]),
-		b.Window.Milliseconds(), b.Replace, b.Wait.Milliseconds())
+		(b.Wait + b.Window).Milliseconds(), b.Replace, b.Wait.Milliseconds())
 	if err != nil {
 		return sale.Hold{}, unavailable("bind hold", err)
 	}

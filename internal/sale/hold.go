@@ -86,7 +86,7 @@ type Accepted struct {
 type Binding struct {
 	Order   uuid.UUID
 	Request [32]byte      // the hash of what was asked for: the same order again must be asked for in the same words
-	Window  time.Duration // the hold lasts for at least so long from now
-	Wait    time.Duration // of that, until the payment has its turn: no fault of its fan
+	Wait    time.Duration // until the payment has its turn: no fault of its fan
+	Window  time.Duration // the hold lasts for at least so long after that
 	Replace string        // the order that the hold may be bound to because its payment failed, "" for none
 }

@@ -1,6 +1,6 @@
 -- bind gives a session's hold to the order that pays for it, and extends it to the payment's deadline.
 -- KEYS: 1 the session's hold, 2 the event's seats, see hold.lua; 3 the hold's own time: its id, for as long as it would have
---       lived without its first order, and as that waits for its turn
+--       lived without its first order, and as that was to wait for its turn
 -- ARGV: 1 hold id, 2 session, 3 order id, 4 request hash in hex, 5 least TTL in ms, 6 the order that may be replaced, or "",
 --       7 how long the order will wait for its turn, in ms
 -- Returns {"bound", fence, seats, ms left} | {"gone"} | {"busy", order id} | {"differs"} same order, other request
