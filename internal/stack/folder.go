@@ -43,8 +43,8 @@ func DefaultDir() string {
 
 // folder is a data folder that this process alone may use.
 type folder struct {
-	path string // absolute, without symbolic links
-	lock *os.File
+	path   string // absolute, without symbolic links
+	unlock func() error
 }
 
 // openFolder makes, checks and locks cfg.Dir, and empties it when cfg asks for that.
@@ -58,7 +58,7 @@ func openFolder(ctx context.Context, cfg Config) (*folder, error) {
 		return nil, err
 	}
 	f := &folder{path: path}
-	if f.lock, err = Lock(path); err != nil {
+	if f.unlock, err = Lock(path); err != nil {
 		return nil, err
 	}
 	if !marked {
@@ -128,9 +128,9 @@ func isMarked(path string) (bool, error) {
 	return false, nil
 }
 
-// Lock takes dir for this process, until the file is closed or the process ends. The error names the
-// process that has it.
-func Lock(dir string) (*os.File, error) {
+// Lock takes dir for this process, until unlock is called or the process ends. The error names the process
+// that has it.
+func Lock(dir string) (unlock func() error, err error) {
 	file, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder: %w", err)
@@ -154,10 +154,20 @@ func Lock(dir string) (*os.File, error) {
 		return err
 	}())
 	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("lock data folder: %w", err)
+		return nil, fmt.Errorf("lock data folder: %w", errors.Join(err, free(file)))
 	}
-	return file, nil
+	return func() error {
+		if err := errors.Join(file.Truncate(0), free(file)); err != nil {
+			return fmt.Errorf("free data folder: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// free gives the lock on file back and closes it. To close it isn't enough: a child that is being started
+// at this moment has a copy of the descriptor, and with it the lock, until it runs its program.
+func free(file *os.File) error {
+	return errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_UN), file.Close())
 }
 
 // empty removes what a stack makes, by name, and nothing else.
@@ -181,13 +191,8 @@ func (f *folder) empty(ctx context.Context, cfg Config) error {
 
 // close frees the folder. The lock file stays: a lock on a file that was unlinked would keep no one out.
 func (f *folder) close() error {
-	if f == nil || f.lock == nil {
+	if f == nil {
 		return nil
 	}
-	err := errors.Join(f.lock.Truncate(0), f.lock.Close())
-	f.lock = nil
-	if err != nil {
-		return fmt.Errorf("free data folder: %w", err)
-	}
-	return nil
+	return f.unlock()
 }

@@ -27,11 +27,15 @@ func TestFoldersOfCrashedRunsAreRemoved(t *testing.T) {
 	}
 	crashed := folder("onsale-test-1", "lock", "data")
 	used := folder("onsale-test-2", "data")
-	lock, err := stack.Lock(used)
+	unlock, err := stack.Lock(used)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Close()
+	t.Cleanup(func() {
+		if err := unlock(); err != nil {
+			t.Error(err)
+		}
+	})
 	beingMade := folder("onsale-test-3")
 	neverLocked := folder("onsale-test-4")
 	long := now.Add(-time.Hour)

@@ -39,7 +39,7 @@ type shared struct {
 	postgres func() (*stack.Server, error)
 	redis    func() (*redisServer, error)
 
-	lock      *os.File // held for as long as the folder is in use
+	unlock    func() error // frees the folder; nil until somebody asks for it
 	names     atomic.Int64
 	mu        sync.Mutex
 	templates map[uintptr]func() (string, error)
@@ -95,7 +95,7 @@ func (p *shared) makeFolder() (string, error) {
 			return "", fmt.Errorf("make test folder: %w", err)
 		}
 	}
-	if p.lock, err = stack.Lock(dir); err != nil {
+	if p.unlock, err = stack.Lock(dir); err != nil {
 		return "", err
 	}
 	return dir, nil
@@ -108,8 +108,9 @@ func (p *shared) close() error {
 	for _, s := range p.servers {
 		errs = append(errs, s.Close())
 	}
-	if p.lock != nil { // somebody asked for the folder
-		errs = append(errs, os.RemoveAll(filepath.Dir(p.lock.Name())), p.lock.Close())
+	if p.unlock != nil {
+		dir, err := p.folder()
+		errs = append(errs, err, os.RemoveAll(dir), p.unlock())
 	}
 	return errors.Join(errs...)
 }
@@ -133,9 +134,8 @@ func removeStale(top string, now time.Time) {
 		if _, err := os.Lstat(filepath.Join(dir, "lock")); err != nil && now.Sub(info.ModTime()) < unlockedLimit {
 			continue // another process is making it at this moment
 		}
-		if lock, err := stack.Lock(dir); err == nil {
-			_ = os.RemoveAll(dir)
-			lock.Close()
+		if unlock, err := stack.Lock(dir); err == nil {
+			_ = errors.Join(os.RemoveAll(dir), unlock())
 		}
 	}
 }
