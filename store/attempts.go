@@ -25,6 +25,32 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 	byOrder := slices.DeleteFunc(slices.Clone(checkouts), func(c events.CheckoutRequested) bool { return !storable(c) })
 	// One order of insertion for everyone, so that two workers with the same commands can't deadlock.
 	slices.SortStableFunc(byOrder, func(a, b events.CheckoutRequested) int { return slices.Compare(a.OrderID[:], b.OrderID[:]) })
+	now := s.now()
+	made, err := s.insertBegun(ctx, byOrder, now)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.begun(ctx, byOrder, made, now)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]sale.Begun, len(checkouts))
+	for i, c := range checkouts {
+		row, ok := found[c.OrderID]
+		switch {
+		case !ok || !storable(c):
+			results[i].Refused = sale.Errorf(sale.Invalid, "bad_checkout", "order %s: its event or seats are unknown, or its amount is not theirs", c.OrderID)
+		case string(row.RequestHash) != string(c.RequestHash):
+			results[i].Refused = sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "order %s was begun by another request", c.OrderID)
+		default:
+			results[i].Attempt = row.attempt()
+		}
+	}
+	return results, nil
+}
+
+// insertBegun stores the checkouts' orders and first attempts, and returns the orders whose attempt is new.
+func (s *Store) insertBegun(ctx context.Context, byOrder []events.CheckoutRequested, now time.Time) ([]uuid.UUID, error) {
 	var orders, holds, attempts []uuid.UUID
 	var eventIDs, seats, currencies, methods []string
 	var sessions, hashes [][]byte
@@ -36,8 +62,7 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 		sessions, hashes = append(sessions, c.Session[:]), append(hashes, c.RequestHash)
 		amounts = append(amounts, c.Amount)
 	}
-	now := s.now()
-	var made []uuid.UUID // orders whose attempt is new
+	var made []uuid.UUID
 	insert := func(again bool) error {
 		var knownOrder, knownAttempt string
 		if again {
@@ -59,29 +84,10 @@ func (s *Store) BeginAttempts(ctx context.Context, checkouts []events.CheckoutRe
 		again = true
 		err = insert(again)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if again {
+	if err == nil && again {
 		s.repeated.Store(len(made) < len(byOrder))
 	}
-	found, err := s.begun(ctx, byOrder, made, now)
-	if err != nil {
-		return nil, err
-	}
-	results := make([]sale.Begun, len(checkouts))
-	for i, c := range checkouts {
-		row, ok := found[c.OrderID]
-		switch {
-		case !ok || !storable(c):
-			results[i].Refused = sale.Errorf(sale.Invalid, "bad_checkout", "order %s: its event or seats are unknown, or its amount is not theirs", c.OrderID)
-		case string(row.RequestHash) != string(c.RequestHash):
-			results[i].Refused = sale.Errorf(sale.Unprocessable, "idempotency_key_reused", "order %s was begun by another request", c.OrderID)
-		default:
-			results[i].Attempt = row.attempt()
-		}
-	}
-	return results, nil
+	return made, err
 }
 
 // begun returns the checkouts' orders and last attempts, by order. Nearly all were made just now and are as their
