@@ -60,8 +60,7 @@ func NewBucket(l Limit, now func() time.Time) *Bucket { return &Bucket{limit: l,
 func (b *Bucket) Reserve(_ context.Context, n int) (Grant, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now()
-	g := Grant{Rate: RateAfter(b.limit.Rate, b.cut, now.Sub(b.cutAt))}
+	now, g := b.look()
 	if latest := now.Add(mostAhead + span(float64(b.limit.Burst), g.Rate)); b.due.After(latest) {
 		b.due = latest
 	}
@@ -78,8 +77,7 @@ func (b *Bucket) Reserve(_ context.Context, n int) (Grant, error) {
 func (b *Bucket) Slow(_ context.Context, pause time.Duration) (Grant, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now()
-	g := Grant{Rate: RateAfter(b.limit.Rate, b.cut, now.Sub(b.cutAt))}
+	now, g := b.look()
 	if b.cut == 0 || now.Sub(b.cutAt) >= CutEvery {
 		g.Rate = Halved(b.limit.Rate, g.Rate)
 		b.cut, b.cutAt = g.Rate, now
@@ -90,6 +88,16 @@ func (b *Bucket) Slow(_ context.Context, pause time.Duration) (Grant, error) {
 		}
 	}
 	return g, nil
+}
+
+// look is the time and the rate that holds. A halving of a clock that was ahead counts from now on, or the rate would not
+// move until the clock is there again.
+func (b *Bucket) look() (time.Time, Grant) {
+	now := b.now()
+	if b.cutAt.After(now) {
+		b.cutAt = now
+	}
+	return now, Grant{Rate: RateAfter(b.limit.Rate, b.cut, now.Sub(b.cutAt))}
 }
 
 // RateAfter is the rate so long after a halving to cut; a cut of 0 is none.

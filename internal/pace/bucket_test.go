@@ -82,3 +82,24 @@ func TestBucketHoldsItsRate(t *testing.T) {
 		t.Errorf("%d calls took %v", len(starts), took)
 	}
 }
+
+// A clock that was ahead when a call was refused is put right: the rate recovers from then on, and can be halved again.
+func TestClockThatWasAheadHoldsTheRateForNobody(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1_700_000_000, 0)
+	now := start.Add(24 * time.Hour)
+	b := pace.NewBucket(pace.Limit{Rate: 100, Burst: 10}, func() time.Time { return now })
+	cut, _ := b.Slow(t.Context(), 0)
+	now = start
+	if g, _ := b.Reserve(t.Context(), 1); g.Rate != cut.Rate {
+		t.Errorf("the rate is %v, after a halving to %v", g.Rate, cut.Rate)
+	}
+	now = start.Add(time.Second)
+	if g, _ := b.Slow(t.Context(), 0); g.Rate >= cut.Rate {
+		t.Errorf("another refusal leaves the rate at %v", g.Rate)
+	}
+	now = start.Add(time.Minute)
+	if g, _ := b.Reserve(t.Context(), 1); g.Rate != 100 {
+		t.Errorf("after a minute the rate is %v", g.Rate)
+	}
+}

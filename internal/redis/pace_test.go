@@ -126,3 +126,24 @@ func TestPaceRecovers(t *testing.T) {
 		}
 	}
 }
+
+// TestPaceAfterAClockThatWasAhead: a halving that lies in the future counts from now on.
+func TestPaceAfterAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	p := r.Pace("sk_test_ahead", pace.Limit{Rate: 100, Burst: 10})
+	cut, now, err := p.run(t.Context(), "slow", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.db.HSet(t.Context(), p.key, "cut_at", now.Add(24*time.Hour).UnixMicro()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if g, _, err := p.run(t.Context(), "reserve", 1); err != nil || g.Rate != cut.Rate {
+		t.Errorf("the rate is %v, after a halving to %v (%v)", g.Rate, cut.Rate, err)
+	}
+	at, err := r.db.HGet(t.Context(), p.key, "cut_at").Int64()
+	if err != nil || at < now.UnixMicro() || at > now.Add(time.Minute).UnixMicro() {
+		t.Errorf("the halving is of %v, at %v (%v)", time.UnixMicro(at), now, err)
+	}
+}

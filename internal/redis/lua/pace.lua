@@ -8,9 +8,13 @@ local now = t[1] * 1000000 + t[2]
 local limit, burst, n = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local h = redis.call('HMGET', KEYS[1], 'due', 'cut', 'cut_at')
 local due, cut, at = tonumber(h[1] or '0'), tonumber(h[2] or '0'), tonumber(h[3] or '0')
+if at > now then -- the clock was ahead: the rate must not wait until it is there again
+  at = now
+  redis.call('HSET', KEYS[1], 'cut_at', string.format('%.0f', at))
+end
 local rate = limit
 if cut > 0 then
-  rate = math.min(limit, cut + limit / 20 * math.floor(math.max(0, now - at) / 1000000))
+  rate = math.min(limit, cut + limit / 20 * math.floor((now - at) / 1000000))
 end
 local function span(calls)
   return math.ceil(calls / rate * 1000000)
