@@ -55,7 +55,7 @@ func (l liveness) answered(ctx context.Context) error {
 	if len(l.asked) == 0 {
 		return nil
 	}
-	_, _ = l.pipe.Exec(ctx) // of several errors it says one
+	send(ctx, l.pipe)
 	for _, asked := range l.asked {
 		if err := asked.Err(); err != nil && !errors.Is(err, redis.Nil) {
 			return err

@@ -36,7 +36,7 @@ func (c *Client) TakeAll(ctx context.Context, wanted []sale.Wanted) ([]sale.Taki
 	for _, r := range rounds {
 		r.answers = pipe.EvalSha(ctx, c.hold.Hash(), r.seats, r.args...)
 	}
-	_, _ = pipe.Exec(ctx) // each answer has its own error
+	send(ctx, pipe)
 	out := make([]sale.Taking, len(wanted))
 	for _, r := range rounds {
 		if redis.HasErrorPrefix(r.answers.Err(), "NOSCRIPT") { // a Redis that has just begun: this also teaches it

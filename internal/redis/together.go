@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,8 +21,20 @@ func pipelined(c redis.UniversalClient) func(context.Context, []redis.Cmder) ([]
 		for _, cmd := range all {
 			_ = pipe.Process(ctx, cmd) // it only queues
 		}
-		_, _ = pipe.Exec(ctx) // each command has its own error
+		send(ctx, pipe)
 		return make([]struct{}, len(all)), nil
+	}
+}
+
+// send has the commands of a pipeline answered. Each has its own error. What Redis says to a new connection, such as that its
+// password is wrong, go-redis tells of the pipeline alone, and the commands, which were never sent, would seem to be done.
+func send(ctx context.Context, pipe redis.Pipeliner) {
+	all, err := pipe.Exec(ctx)
+	if err == nil || slices.ContainsFunc(all, func(c redis.Cmder) bool { return c.Err() != nil }) {
+		return
+	}
+	for _, c := range all {
+		c.SetErr(err)
 	}
 }
 
