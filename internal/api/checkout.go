@@ -82,7 +82,7 @@ func (s *server) postCheckout(c *fiber.Ctx) error {
 		return err
 	}
 	c.Set(fiber.HeaderLocation, "/v1/orders/"+order.String())
-	return c.Status(fiber.StatusAccepted).JSON(describeOrder(found, true))
+	return c.Status(fiber.StatusAccepted).JSON(describeOrder(found))
 }
 
 // accept binds the hold to the order, stores the command, and remembers that it was accepted.
@@ -211,6 +211,8 @@ func (s *server) findOrder(ctx context.Context, id uuid.UUID) (sale.Order, bool,
 	return processing(id, a), ok, nil
 }
 
+// getOrder answers the session that the order is of, and nobody else: its id can be computed by who guesses the
+// idempotency key, since the hashes of sessions are public.
 func (s *server) getOrder(c *fiber.Ctx) error {
 	id, err := uuid.Parse(c.Params("order"))
 	if err != nil {
@@ -222,27 +224,25 @@ func (s *server) getOrder(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	session := c.Get(sessionHeader)
-	owner := session != "" && known && sale.HashSession(o.EventID, session) == o.Session
-	if !known || session != "" && !owner {
+	if !known || sale.HashSession(o.EventID, c.Get(sessionHeader)) != o.Session {
 		return errNoOrder
 	}
 	if o, err = wait.decided(c, o); err != nil {
 		return err
 	}
 	c.Set(fiber.HeaderCacheControl, "no-store")
-	return c.JSON(describeOrder(o, owner))
+	return c.JSON(describeOrder(o))
 }
 
-var errNoOrder = sale.Errorf(sale.NotFound, "order_not_found", "there is no such order")
+var errNoOrder = sale.Errorf(sale.NotFound, "order_not_found", "there is no such order of the session that "+sessionHeader+" names")
 
-// describeOrder is an order as its buyer sees it. The client secret is for the page of the session that bought.
-func describeOrder(o sale.Order, owner bool) fiber.Map {
+// describeOrder is an order as its buyer sees it.
+func describeOrder(o sale.Order) fiber.Map {
 	m := fiber.Map{"order_id": o.ID, "status": o.Status, "seats": o.Seats, "amount": o.Amount, "currency": o.Currency}
 	if o.Reason != "" {
 		m["reason"] = o.Reason
 	}
-	if owner && o.ClientSecret != "" {
+	if o.ClientSecret != "" {
 		m["client_secret"] = o.ClientSecret
 	}
 	return m
@@ -298,8 +298,9 @@ func (w wait) decided(c *fiber.Ctx, o sale.Order) (sale.Order, error) {
 		read, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), requestLimit)
 		found, known, err := w.findOrder(read, o.ID)
 		cancel()
-		if err != nil {
-			return o, err
+		if err != nil { // it was accepted: that it can't be looked up now is no refusal
+			w.Log.Warn("look for an order's outcome", "order_id", o.ID, "error", err)
+			continue
 		}
 		if known && found.Status != sale.Processing {
 			return found, nil

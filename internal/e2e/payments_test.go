@@ -25,9 +25,15 @@ func becomes(t *testing.T, l *up.Local, order, status string) {
 		}
 	}()
 	eventually(t, decisionLimit, status+" order", func() bool {
-		last = call(t, "GET", l.BaseURL+"/v1/orders/"+order, nil).text("status")
+		last = orderStatus(t, l, order)
 		return last == status
 	})
+}
+
+// orderStatus is an order's status as its operator sees it, "" before a worker has begun it.
+func orderStatus(t *testing.T, l *up.Local, order string) string {
+	t.Helper()
+	return call(t, "GET", l.AdminURL+"/v1/orders/"+order, nil, "Authorization", "Bearer "+l.AdminToken).text("status")
 }
 
 // play makes a control call of the double and returns the id of what it answered with.
