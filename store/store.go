@@ -155,9 +155,11 @@ func passing(err error) bool {
 	return errors.Is(err, errRace)
 }
 
-// elsewhere are the classes of Postgres's errors that say nothing of the data: connections, the transaction's state and a
-// standby that is read-only still, rollbacks, resources, objects that are not ready, an operator's hand, the system.
-var elsewhere = []string{"08", "25", "40", "53", "55", "57", "58"}
+// elsewhere are the classes of Postgres's errors that say nothing of the data: connections, plans that a migration made
+// void, the transaction's state and a standby that is read-only still, prepared statements that a pooler lost, passwords,
+// a database that is being restored, rollbacks, tables that are not there yet or not ours to use, resources, objects that
+// are not ready, an operator's hand, the system.
+var elsewhere = []string{"08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"}
 
 // classify gives an error its kind: one that the database itself raised about the data is a defect, one about
 // reaching the database may pass.

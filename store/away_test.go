@@ -1,0 +1,48 @@
+package store_test
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"onsale/internal/sale"
+	"onsale/store"
+)
+
+// A Postgres whose passwords are being changed, or which is being restored, says errors of its own. They tell nothing of what
+// it was asked, so it is asked again for as long as one that is away.
+func TestPostgresThatIsNotReadyIsAway(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	looked := func(what string, s *store.Store, away bool) {
+		t.Helper()
+		if _, err := s.Attempts(t.Context(), []uuid.UUID{uuid.New()}); (err != nil) != away || away && sale.KindOf(err) != sale.Unavailable {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	open := func(change func(u *url.URL)) *store.Store {
+		t.Helper()
+		u, err := url.Parse(r.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(u)
+		s, err := store.Open(t.Context(), u.String(), 1, r.clock.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return s
+	}
+	looked("a database that is not there", open(func(u *url.URL) { u.Path = "/" + uuid.NewString() }), true)
+	looked("a role that is not there", open(func(u *url.URL) { u.User = url.User("nobody-" + uuid.NewString()) }), true)
+	r.exec(`ALTER TABLE payment_attempts RENAME TO elsewhere`)
+	looked("a table that is not there", r.store, true)
+	r.exec(`ALTER TABLE elsewhere RENAME TO payment_attempts; ALTER TABLE payment_attempts ALTER COLUMN payment_method TYPE varchar`)
+	s := open(func(*url.URL) {})
+	looked("a table that has changed", s, false)
+	r.exec(`ALTER TABLE payment_attempts ALTER COLUMN payment_method TYPE text`)
+	looked("a plan that a migration made void", s, true)
+	looked("the plan made anew", s, false)
+}
