@@ -188,3 +188,48 @@ func TestSweepSettlesRefunds(t *testing.T) {
 		t.Errorf("%d refunds at Stripe", n)
 	}
 }
+
+// Money that was taken and given back by hand before the answer of its authorization was known: the webhook that tells of it
+// waits for that, and the order is refunded.
+func TestRefundByHandThatIsHeardBeforeTheIntent(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_visa")
+	begun, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{c})
+	if err != nil || begun[0].Refused != nil {
+		t.Fatal(err, begun)
+	}
+	i, err := r.stripe.Authorize(t.Context(), begun[0].Attempt) // its answer is lost
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.call("/v1/payment_intents/"+i.ID+"/capture", "")
+	r.call("/v1/refunds", "payment_intent="+i.ID)
+	told := func() error {
+		return r.give(events.Stripe, events.Encode(events.StripeEvent{V: events.Version, ID: "evt_1", Type: events.WebhookChargeRefunded, IntentID: i.ID}), 1)
+	}
+	if err := told(); sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("before the intent is known: %v", err)
+	}
+	if err := r.give(events.Checkouts, events.Encode(c), 2); err != nil {
+		t.Fatal(err)
+	}
+	a := r.attempt(c.OrderID)
+	p := events.Payment{V: events.Version, Outcome: events.PaymentAuthorized, AttemptID: a.ID, OrderID: c.OrderID, EventID: show, HoldID: c.HoldID,
+		Seats: c.Seats, IntentID: a.IntentID, Amount: c.Amount, Currency: c.Currency}
+	if _, err := r.store.CommitOrders(t.Context(), []events.Payment{p}, make([][]string, 1)); err != nil {
+		t.Fatal(err)
+	}
+	o := events.Order{V: events.Version, Outcome: events.OrderConfirmed, OrderID: c.OrderID, EventID: show, HoldID: c.HoldID, Seats: c.Seats,
+		AttemptID: a.ID, IntentID: a.IntentID, Amount: c.Amount, Currency: c.Currency}
+	if err := r.give(events.Orders, events.Encode(o), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := told(); err != nil {
+		t.Errorf("once it is captured: %v", err)
+	}
+	orders, err := r.store.Orders(t.Context(), []uuid.UUID{c.OrderID})
+	if err != nil || orders[0].Status != sale.Refunded || r.attempt(c.OrderID).State != sale.PaidBack {
+		t.Errorf("the order is %s, the attempt %s (%v)", orders[0].Status, r.attempt(c.OrderID).State, err)
+	}
+}

@@ -116,7 +116,7 @@ const madeAtStripe = "made at Stripe"
 // moneyReturned settles a refund that Stripe has news of. One that was made there by hand, of the whole, is recorded
 // like any other; of a part it is nothing that an order can stand for, and an operator's to look at.
 func (w *worker) moneyReturned(ctx context.Context, e events.StripeEvent) error {
-	a, err := w.Attempts.AttemptOf(ctx, e.IntentID)
+	a, err := w.attemptOf(ctx, e.IntentID)
 	if err != nil || !taken(a.State) && a.State != sale.Authorized {
 		return err // another's, or an authorization that was given back
 	}

@@ -111,6 +111,27 @@ func (w *worker) authorizationEnded(ctx context.Context, a sale.Attempt, e event
 	return err
 }
 
+// attemptOf is the attempt that an intent belongs to; one without an ID where none of ours does. Of an attempt whose answer
+// got lost the intent is not known yet: what is told of it waits until it is.
+func (w *worker) attemptOf(ctx context.Context, intentID string) (sale.Attempt, error) {
+	a, err := w.Attempts.AttemptOf(ctx, intentID)
+	if err != nil || a.ID != uuid.Nil || intentID == "" {
+		return a, err
+	}
+	i, err := w.Gateway.Retrieve(ctx, intentID)
+	if sale.KindOf(err) == sale.Invalid { // Stripe doesn't know it either
+		return sale.Attempt{}, nil
+	}
+	id, wrong := uuid.Parse(i.AttemptID)
+	if err != nil || wrong != nil {
+		return sale.Attempt{}, err // of another system on the same account
+	}
+	if a, err = w.attempts.Do(ctx, id); err == nil && a.ID == id && a.State == sale.Started {
+		err = sale.Errorf(sale.Unavailable, "authorization_pending", "attempt %s has not been told of its intent %s yet", a.ID, intentID)
+	}
+	return sale.Attempt{}, err
+}
+
 // taken are the states of an attempt whose money was taken, whatever became of it since.
 func taken(s sale.AttemptState) bool {
 	return s == sale.Captured || s == sale.Disputed || s == sale.ChargedBack || s == sale.PaidBack
@@ -118,7 +139,7 @@ func taken(s sale.AttemptState) bool {
 
 // disputed records how a dispute stands at Stripe. It is found by the intent that it is about.
 func (w *worker) disputed(ctx context.Context, e events.StripeEvent) error {
-	a, err := w.Attempts.AttemptOf(ctx, e.IntentID)
+	a, err := w.attemptOf(ctx, e.IntentID)
 	if err != nil || a.ID == uuid.Nil {
 		return err
 	}
