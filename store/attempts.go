@@ -106,7 +106,7 @@ func (s *Store) begun(ctx context.Context, byOrder []events.CheckoutRequested, m
 			continue
 		}
 		found[c.OrderID] = begunRow{OrderID: c.OrderID, RequestHash: c.RequestHash, AttemptID: sale.AttemptID(c.OrderID, 1), EventID: c.EventID,
-			HoldID: c.HoldID, Seats: c.Seats, State: sale.Started, Amount: c.Amount, Currency: c.Currency, PaymentMethod: c.PaymentMethod, CreatedAt: at, UpdatedAt: at}
+			HoldID: c.HoldID, Seats: c.Seats, State: sale.Started, Amount: c.Amount, Currency: c.Currency, PaymentMethod: c.PaymentMethod, CreatedAt: at, UpdatedAt: at, OrderStatus: sale.Processing}
 	}
 	if len(others) == 0 {
 		return found, nil
@@ -177,16 +177,17 @@ type begunRow struct {
 	PaymentMethod string
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	OrderStatus   sale.OrderStatus
 }
 
 func (r begunRow) attempt() sale.Attempt {
 	return sale.Attempt{ID: r.AttemptID, OrderID: r.OrderID, EventID: r.EventID, HoldID: r.HoldID, Seats: r.Seats, State: r.State, IntentID: r.IntentID,
-		Amount: r.Amount, Currency: r.Currency, PaymentMethod: r.PaymentMethod, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
+		Amount: r.Amount, Currency: r.Currency, PaymentMethod: r.PaymentMethod, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, OrderStatus: r.OrderStatus}
 }
 
 // attemptFields are what collectAttempts reads.
 const attemptFields = `o.order_id, o.request_hash, a.attempt_id, o.event_id, o.hold_id, o.seats, a.state, coalesce(a.intent_id, ''),
-		a.amount, a.currency, a.payment_method, a.created_at, a.updated_at`
+		a.amount, a.currency, a.payment_method, a.created_at, a.updated_at, o.status`
 
 // attemptColumns reads attempts for collectAttempts; a condition follows.
 const attemptColumns = `SELECT ` + attemptFields + ` FROM payment_attempts a JOIN orders o USING (order_id) `
@@ -304,7 +305,7 @@ func (s *Store) settle(ctx context.Context, all []sale.Settlement, t transition)
 		intents, secrets, reasons = append(intents, x.IntentID), append(secrets, x.ClientSecret), append(reasons, x.Reason)
 		heard, types = append(heard, x.Because.ID), append(types, x.Because.Type)
 		subjects = append(subjects, events.PaymentSubject(x.Attempt.EventID, t.outcome))
-		ids = append(ids, x.Attempt.ID.String()+":"+string(t.outcome))
+		ids = append(ids, messageID(x.Attempt.ID.String(), string(t.outcome), now))
 		payloads = append(payloads, events.Encode(events.Payment{
 			V: events.Version, Outcome: t.outcome, AttemptID: x.Attempt.ID, OrderID: x.Attempt.OrderID, EventID: x.Attempt.EventID,
 			HoldID: x.Attempt.HoldID, Seats: x.Attempt.Seats,

@@ -20,7 +20,7 @@ func TestBeginRecordsTheOrderAndItsAttempt(t *testing.T) {
 	a := r.begin(c)[0]
 	now := r.clock.Now()
 	want := sale.Attempt{ID: sale.AttemptID(c.OrderID, 1), OrderID: c.OrderID, EventID: show, HoldID: c.HoldID, Seats: []string{seat(2), seat(0)},
-		State: sale.Started, Amount: price(0) + price(2), Currency: "eur", PaymentMethod: "pm_card_visa", CreatedAt: now, UpdatedAt: now}
+		State: sale.Started, Amount: price(0) + price(2), Currency: "eur", PaymentMethod: "pm_card_visa", CreatedAt: now, UpdatedAt: now, OrderStatus: sale.Processing}
 	if diff := cmp.Diff(want, a); diff != "" {
 		t.Errorf("attempt (-want +got):\n%s", diff)
 	}

@@ -56,8 +56,8 @@ func TestBooksHoldEverything(t *testing.T) {
 		},
 		Counted: map[string]int{show: 3},
 		Outbox: []sale.OutboxRow{
-			{Stream: events.Orders, ID: payments[0].OrderID.String() + ":confirmed"},
-			{Stream: events.Orders, ID: payments[1].OrderID.String() + ":rejected"},
+			{Stream: events.Orders, ID: r.messageID(payments[0].OrderID, "confirmed")},
+			{Stream: events.Orders, ID: r.messageID(payments[1].OrderID, "rejected")},
 		},
 		Events: []string{"second", show},
 	}

@@ -217,7 +217,7 @@ func (r *rig) proven() {
 		"orders whose amount is not the price of their seats": `SELECT count(*) FROM orders o WHERE amount <>
 			(SELECT sum(t.price) FROM seats t WHERE t.event_id = o.event_id AND t.seat_id = ANY (o.seats))`,
 		"decided orders that were not told once": `SELECT count(*) FROM orders o WHERE status IN ('confirmed', 'rejected') AND 1 <>
-			(SELECT count(*) FROM outbox b WHERE b.stream = 'ORDERS' AND b.msg_id = o.order_id || ':' || o.status)`,
+			(SELECT count(*) FROM outbox b WHERE b.stream = 'ORDERS' AND b.msg_id LIKE o.order_id || ':' || o.status || ':%')`,
 		"tellings of what was not decided": `SELECT count(*) FROM outbox b WHERE b.stream = 'ORDERS' AND NOT EXISTS
 			(SELECT 1 FROM orders o WHERE b.msg_id LIKE o.order_id || ':%' AND o.status NOT IN ('processing', 'payment_failed'))`,
 	} {
@@ -225,6 +225,11 @@ func (r *rig) proven() {
 			r.Errorf("%d %s", n, what)
 		}
 	}
+}
+
+// messageID is the id of what is told of a change that is made now.
+func (r *rig) messageID(of uuid.UUID, outcome string) string {
+	return fmt.Sprintf("%s:%s:%d", of, outcome, r.clock.Now().UnixMicro())
 }
 
 // attempt is one attempt as it is now.

@@ -205,7 +205,7 @@ func queueOrders(b *pgx.Batch, told []events.Order) {
 	var payloads [][]byte
 	for _, o := range told {
 		subjects = append(subjects, events.OrderSubject(o.EventID, o.Outcome))
-		ids = append(ids, o.OrderID.String()+":"+string(o.Outcome))
+		ids = append(ids, messageID(o.OrderID.String(), string(o.Outcome), o.At))
 		payloads = append(payloads, events.Encode(o))
 	}
 	b.Queue(`INSERT INTO outbox (stream, subject, msg_id, payload)
@@ -285,7 +285,7 @@ func (o lockedOrder) payment(outcome events.PaymentOutcome, attempt uuid.UUID, i
 	}
 }
 
-// queuePayments writes a payment event to the outbox. Its id is that of what it is about: the refund, the dispute
+// queuePayments writes a payment event to the outbox. Its id names what it is about: the refund, the dispute
 // or the attempt.
 func queuePayments(b *pgx.Batch, p events.Payment) {
 	id := p.AttemptID.String()
@@ -296,7 +296,7 @@ func queuePayments(b *pgx.Batch, p events.Payment) {
 		id = p.DisputeID
 	}
 	b.Queue(`INSERT INTO outbox (stream, subject, msg_id, payload) VALUES ($1, $2, $3, $4)`,
-		events.Payments, events.PaymentSubject(p.EventID, p.Outcome), id+":"+string(p.Outcome), events.Encode(p))
+		events.Payments, events.PaymentSubject(p.EventID, p.Outcome), messageID(id, string(p.Outcome), p.At), events.Encode(p))
 }
 
 // Orders returns orders as they are now, in the order of their ids; one that is unknown has no ID.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,12 @@ const (
 // nothing: no fsync need wait for it. And a relay is never idle for longer than it publishes. Where its host has died
 // without a word, Postgres would keep its lock for as long as TCP hopes, which is hours.
 const relaySession = `SET synchronous_commit = off; SET idle_session_timeout = '15s'`
+
+// messageID names what is told of a change: of what, what became of it, and when. Repeats of the relay are under the same
+// id. A change that a failover or a backup took back, and that is made and told again, is not: the broker would drop it.
+func messageID(of, outcome string, at time.Time) string {
+	return of + ":" + outcome + ":" + strconv.FormatInt(at.UnixMicro(), 10)
+}
 
 // Relay publishes a stream's outbox, in order, until ctx ends. Of all the relays of a stream, in all processes,
 // one is active: it holds an advisory lock for as long as its connection lives, and another takes over after

@@ -224,7 +224,7 @@ func TestCommitIsRelayedSoon(t *testing.T) {
 		r.want(r.commit(p), confirmed)
 		select {
 		case id := <-published:
-			if id != p.OrderID.String()+":confirmed" {
+			if id != r.messageID(p.OrderID, "confirmed") {
 				t.Errorf("published %s", id)
 			}
 		case <-time.After(patience):
@@ -259,7 +259,7 @@ func TestRelayLosesNothingOfConcurrentWriters(t *testing.T) {
 					t.Error(err)
 				}
 				mu.Lock()
-				want = append(want, a.ID.String()+":authorized")
+				want = append(want, r.messageID(a.ID, "authorized"))
 				mu.Unlock()
 			}
 		})

@@ -381,7 +381,8 @@ func TestNothingIsLostOrTwiceWhileConnectionsDie(t *testing.T) {
 	// Published in part while it ran, the rest now: everything that was decided, and nothing else.
 	r.eventually("the outbox is empty", func() bool { return one[int](r, `SELECT count(*) FROM outbox WHERE stream = 'ORDERS'`) == 0 })
 	relay.stop()
-	decided := one[[]string](r, `SELECT array_agg(order_id || ':' || status) FROM orders WHERE status IN ('confirmed', 'rejected')`)
+	decided := one[[]string](r, `SELECT array_agg(order_id || ':' || status || ':' || (extract(epoch FROM updated_at) * 1000000)::bigint)
+		FROM orders WHERE status IN ('confirmed', 'rejected')`)
 	if len(decided) != orders {
 		t.Errorf("%d of %d orders are decided", len(decided), orders)
 	}

@@ -42,6 +42,9 @@ func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, tr
 	case a.State == sale.Canceled:
 		_, err := w.void(ctx, o, "authorization_canceled", sale.Webhook{})
 		return err
+	case a.OrderStatus != sale.Confirmed:
+		// A failover or a backup took Postgres back behind what was told: the seats are nobody's, or another's.
+		return sale.Errorf(sale.Unprocessable, "order_not_confirmed", "order %s was confirmed and is %s: its money is not taken", o.OrderID, a.OrderStatus)
 	}
 	i, refused := w.Till.Capture(ctx, a.ID, o.IntentID, try)
 	if kind := sale.KindOf(refused); refused != nil && kind != sale.Conflict && kind != sale.Invalid {

@@ -369,3 +369,19 @@ func TestDeclinedCard(t *testing.T) {
 	}
 	r.stands(c.OrderID, sale.PaymentFailed, sale.Declined, sale.IntentRequiresPaymentMethod)
 }
+
+// A failover or a backup may take Postgres back behind a confirmation that was told: then nobody is charged for it.
+func TestConfirmationThatPostgresLostChargesNobody(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.sold()
+	r.free(o)
+	r.sql(`UPDATE orders SET status = 'processing' WHERE order_id = $1`, o.OrderID)
+	if err := r.give(events.Orders, events.Encode(o), 1); sale.CodeOf(err) != "order_not_confirmed" || sale.KindOf(err) != sale.Unprocessable {
+		t.Errorf("the confirmation: %v", err)
+	}
+	i, err := r.stripe.Retrieve(t.Context(), o.IntentID)
+	if err != nil || i.Status != sale.IntentRequiresCapture || r.attempt(o.OrderID).State != sale.Authorized {
+		t.Errorf("the intent is %+v, the attempt %s (%v)", i, r.attempt(o.OrderID).State, err)
+	}
+}

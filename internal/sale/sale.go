@@ -115,6 +115,7 @@ type Attempt struct {
 	PaymentMethod string
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	OrderStatus   OrderStatus // of its order, when both were read
 }
 
 // SessionHash stands for a session wherever it is stored or shown: the first 16 bytes of a SHA-256 over the
