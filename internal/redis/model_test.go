@@ -157,7 +157,10 @@ func (m *model) bind(h *modelHold, session sale.SessionHash, order uuid.UUID, re
 	if h.order == uuid.Nil {
 		h.own = h.deadline
 	}
-	h.order, h.request, h.deadline = order, request, max(h.deadline, m.now+window)
+	if again := h.order == order; !again || h.own > m.now {
+		h.deadline = max(h.deadline, m.now+window)
+	}
+	h.order, h.request = order, request
 	return done
 }
 

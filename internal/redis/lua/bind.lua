@@ -1,4 +1,5 @@
--- bind gives a session's hold to the order that pays for it, and extends it to the payment's deadline.
+-- bind gives a session's hold to the order that pays for it, and extends it to the payment's deadline. Given to the same
+-- order again, it is extended within its own time only: a checkout that fails must not keep seats for as long as it is tried.
 -- KEYS: 1 the session's hold, 2 the event's seats, see hold.lua; 3 the hold's own time: its id, for as long as it would have
 --       lived without its first order, and as that was to wait for its turn
 -- ARGV: 1 hold id, 2 session, 3 order id, 4 request hash in hex, 5 least TTL in ms, 6 the order that may be replaced, or "",
@@ -32,6 +33,9 @@ local left = call('PTTL', KEYS[1])
 if order == '' then
   call('SET', KEYS[3], hold, 'PX', string.format('%d', math.max(left + tonumber(ARGV[7]), 1))) -- 0 in its last millisecond
 end
-local ttl = math.max(left, tonumber(ARGV[5]))
+local ttl = left
+if order ~= ARGV[3] or call('GET', KEYS[3]) == hold then
+  ttl = math.max(left, tonumber(ARGV[5]))
+end
 call('SET', KEYS[1], hold .. '|' .. fence .. '|' .. ARGV[3] .. '|' .. ARGV[4] .. '|' .. seats, 'PX', string.format('%d', ttl))
 return {'bound', tonumber(fence), seats, ttl}
