@@ -48,18 +48,19 @@ func (d Deps) rate(c *fiber.Ctx) error {
 
 func (d Deps) shoppers(c *fiber.Ctx) error {
 	req, err := problem.Body[struct {
-		Cap int `json:"cap"`
+		Cap *int `json:"cap"`
 	}](c.Request())
 	if err != nil {
 		return err
 	}
-	if req.Cap < 0 || req.Cap > maxCap {
+	// Without its field it would lift the limit.
+	if req.Cap == nil || *req.Cap < 0 || *req.Cap > maxCap {
 		return sale.Errorf(sale.Invalid, "bad_cap", "cap must be 0 to %d shoppers; 0 lifts the limit", maxCap)
 	}
-	if err := d.Paces.SetCap(c.UserContext(), c.Params("event"), req.Cap); err != nil {
+	if err := d.Paces.SetCap(c.UserContext(), c.Params("event"), *req.Cap); err != nil {
 		return err
 	}
-	return c.JSON(fiber.Map{"event_id": c.Params("event"), "cap": req.Cap})
+	return c.JSON(fiber.Map{"event_id": c.Params("event"), "cap": *req.Cap})
 }
 
 func (d Deps) payments(c *fiber.Ctx) error {
@@ -80,7 +81,7 @@ func (d Deps) payments(c *fiber.Ctx) error {
 
 func (d Deps) lane(c *fiber.Ctx) error {
 	req, err := problem.Body[struct {
-		Share float64 `json:"share"`
+		Share *float64 `json:"share"`
 	}](c.Request())
 	if err != nil {
 		return err
@@ -89,13 +90,13 @@ func (d Deps) lane(c *fiber.Ctx) error {
 	if err := sale.CheckLane(lane); err != nil {
 		return err
 	}
-	if !(req.Share >= 0 && req.Share <= line.MaxShares) {
+	if req.Share == nil || !(*req.Share >= 0 && *req.Share <= line.MaxShares) {
 		return sale.Errorf(sale.Invalid, "bad_share", "share must be 0 to %g of the release", line.MaxShares)
 	}
-	if err := d.Paces.SetLane(c.UserContext(), c.Params("event"), lane, req.Share); err != nil {
+	if err := d.Paces.SetLane(c.UserContext(), c.Params("event"), lane, *req.Share); err != nil {
 		return err
 	}
-	return c.JSON(fiber.Map{"event_id": c.Params("event"), "lane": lane, "share": req.Share})
+	return c.JSON(fiber.Map{"event_id": c.Params("event"), "lane": lane, "share": *req.Share})
 }
 
 // maxCodes bounds what one answer carries.
