@@ -13,6 +13,7 @@ package crowd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,9 @@ const (
 
 	// recheckLimit bounds the last look at every order once the fans are done.
 	recheckLimit = 30 * time.Second
+
+	// preflightLimit bounds the first call, before which nobody has seen the sale answer.
+	preflightLimit = 5 * time.Second
 )
 
 // Config says which sale the crowd goes to, and how it behaves there.
@@ -110,6 +114,15 @@ func (c Config) Validate() error {
 	return errors.Join(problems...)
 }
 
+// address is the base URL without the password that may be in it.
+func (c Config) address() string {
+	u, err := url.Parse(c.BaseURL)
+	if err != nil {
+		return "an address that can't be read" // Validate refused it
+	}
+	return u.Redacted()
+}
+
 // ErrNoSuchEvent is returned by Run when the sale does not know the event.
 var ErrNoSuchEvent = errors.New("no such event")
 
@@ -172,11 +185,16 @@ func newCrowd(cfg Config) *crowd {
 	return c
 }
 
-// preflight asks for the line once, so that a mistyped event fails at once instead of N times.
+// preflight asks for the line once, so that a mistyped event or address fails at once instead of N times.
+// Where nothing answers, nothing runs, and it does not try again. A sale that is overloaded does answer,
+// and the fans try again.
 func (c *crowd) preflight(ctx context.Context) error {
-	q, a, err := send[queueStatus](ctx, c.client, c.queueRequest())
+	ctx, cancel := context.WithTimeout(ctx, preflightLimit)
+	defer cancel()
+	var q queueStatus
+	a, err := c.client.once(ctx, c.queueRequest(), func(body []byte) error { return json.Unmarshal(body, &q) })
 	if err != nil {
-		return fmt.Errorf("reach the sale: %w", err)
+		return fmt.Errorf("reach the sale at %s: %w (is it running there?)", c.cfg.address(), err)
 	}
 	if a.status == http.StatusNotFound {
 		return fmt.Errorf("find event %q: %w", c.cfg.EventID, ErrNoSuchEvent)

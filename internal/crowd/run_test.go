@@ -339,6 +339,29 @@ func TestRunUnknownEvent(t *testing.T) {
 	})
 }
 
+// Where no sale answers, the run ends soon and says where it looked.
+func TestRunWithoutASale(t *testing.T) {
+	for name, setUp := range map[string]func(cfg *Config, p *pipes){
+		"down":   func(_ *Config, p *pipes) { p.down.Store(true) },
+		"silent": func(cfg *Config, _ *pipes) { cfg.dial = newPipes().dial }, // which nobody accepts from
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				cfg, server, p := serve(t, newTestSale(3, 10))
+				setUp(&cfg, p)
+				started := time.Now()
+				_, err := Run(t.Context(), cfg)
+				if err == nil || !strings.Contains(err.Error(), "reach the sale at "+server.URL) {
+					t.Errorf("Run = %v, which does not name %s", err, server.URL)
+				}
+				if took := time.Since(started); took > preflightLimit {
+					t.Errorf("it took %s", took)
+				}
+			})
+		})
+	}
+}
+
 // The same over real sockets and real time, to see the transport as it is.
 func TestRunOverTCP(t *testing.T) {
 	t.Parallel()
