@@ -298,20 +298,20 @@ func (v *verification) checkTicket(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
+	// The hash is of the event too: a session that has it proves that the ticket is of this event.
+	ours := v.session != "" && sale.HashSession(v.eventID, v.session) == t.Session
 	place, known := v.checker.Place(*t)
 	if !known {
-		v.breach("ticket", "it is of message %d of the line, which ends at %d", t.Sequence, v.summary.Messages)
-		return nil
+		return v.misplaced(ours, "it is of message %d of the line, which ends at %d", t.Sequence, v.summary.Messages)
 	}
 	if uint64(t.Index) >= uint64(len(v.own.Sessions)) || v.own.Sessions[t.Index] != t.Session {
-		v.breach("ticket", "the join that it names, %d of message %d of the line, is not its session's", t.Index, t.Sequence)
-		return nil
+		return v.misplaced(ours, "the join that it names, %d of message %d of the line, is not its session's", t.Index, t.Sequence)
+	}
+	if v.session != "" && !ours {
+		return fmt.Errorf("--session is not the session that joined %s with this --ticket: give that one", v.eventID)
 	}
 	v.ticketSaid = v.stands(place)
 	before := len(v.breaches)
-	if v.session != "" && sale.HashSession(v.eventID, v.session) != t.Session {
-		v.breach("ticket", "it was not given to this session")
-	}
 	if !place.Drawn || t.Sequence > v.drawn.Draw.Sealed {
 		return nil // there is no receipt
 	}
@@ -332,6 +332,17 @@ func (v *verification) checkTicket(ctx context.Context) error {
 		v.ticketSaid += " The receipt leads to the root in the log."
 	}
 	return nil
+}
+
+// misplaced is for a ticket whose join is not in the records: that breaks a promise if the ticket is ours, of this
+// event, and is most likely the mistake of whoever gave it if nobody knows.
+func (v *verification) misplaced(ours bool, what string, args ...any) error {
+	if ours {
+		v.breach("ticket", what, args...)
+		return nil
+	}
+	return fmt.Errorf("the --ticket may be of another event than %s: %s; "+
+		"if it is of this one, the records lack its join, and the --session that joined with it shows that", v.eventID, fmt.Sprintf(what, args...))
 }
 
 // checkReceipt holds a receipt against the records: each of its claims can be made without it.

@@ -17,6 +17,7 @@ import (
 	"onsale/internal/draw"
 	"onsale/internal/line"
 	"onsale/internal/record"
+	"onsale/internal/sale"
 )
 
 // onsale runs the command and returns what it wrote.
@@ -133,21 +134,18 @@ func TestVerify_Tickets(t *testing.T) {
 		alter  func(p *receiptPage)
 		ticket func(t *line.Ticket)
 		signed bool // by another deployment
-		as     int  // the session that is given
 		found  string
 	}{
-		"another session's":      {as: 78, found: "it was not given to this session"},
-		"another's in the chunk": {ticket: func(t *line.Ticket) { t.Session[3]++ }, as: 77, found: "is not its session's"},
-		"past the chunk":         {ticket: func(t *line.Ticket) { t.Index = 1 << 31 }, as: 77, found: "is not its session's"},
-		"past the line":          {ticket: func(t *line.Ticket) { t.Sequence = 306 }, as: 77, found: "which ends at 305"},
-		"the seal":               {ticket: func(t *line.Ticket) { t.Sequence = 301 }, as: 77, found: "is not its session's"},
-		"not given out":          {signed: true, as: 77, found: "the sale refuses its receipt"},
-		"another place":          {alter: func(p *receiptPage) { p.Place++ }, as: 77, found: "its receipt says place"},
-		"another arrival":        {alter: func(p *receiptPage) { p.Arrival++ }, as: 77, found: "its receipt says arrival number"},
-		"more before":            {alter: func(p *receiptPage) { p.Receipt.Before++ }, as: 77, found: "its receipt says arrival number"},
-		"another root":           {alter: func(p *receiptPage) { p.Root[0]++ }, as: 77, found: "under root"},
-		"a path to elsewhere":    {alter: func(p *receiptPage) { p.Receipt.Path[2][0]++ }, as: 77, found: "its receipt proves nothing"},
-		"another event's":        {alter: func(p *receiptPage) { p.Receipt.EventID = "hamlet" }, as: 77, found: "its receipt is of join"},
+		"past the chunk":      {ticket: func(t *line.Ticket) { t.Index = 1 << 31 }, found: "is not its session's"},
+		"past the line":       {ticket: func(t *line.Ticket) { t.Sequence = 306 }, found: "which ends at 305"},
+		"the seal":            {ticket: func(t *line.Ticket) { t.Sequence = 301 }, found: "is not its session's"},
+		"not given out":       {signed: true, found: "the sale refuses its receipt"},
+		"another place":       {alter: func(p *receiptPage) { p.Place++ }, found: "its receipt says place"},
+		"another arrival":     {alter: func(p *receiptPage) { p.Arrival++ }, found: "its receipt says arrival number"},
+		"more before":         {alter: func(p *receiptPage) { p.Receipt.Before++ }, found: "its receipt says arrival number"},
+		"another root":        {alter: func(p *receiptPage) { p.Root[0]++ }, found: "under root"},
+		"a path to elsewhere": {alter: func(p *receiptPage) { p.Receipt.Path[2][0]++ }, found: "its receipt proves nothing"},
+		"another event's":     {alter: func(p *receiptPage) { p.Receipt.EventID = "hamlet" }, found: "its receipt is of join"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,12 +166,50 @@ func TestVerify_Tickets(t *testing.T) {
 			if c.signed {
 				by = line.NewTickets(bytes.Repeat([]byte{7}, 32))
 			}
-			out, err := onsale(t, "verify", serve(t, &served{recorded: r}), "--ticket", by.Sign(gala, ticket), "--session", session(c.as))
+			out, err := onsale(t, "verify", serve(t, &served{recorded: r}), "--ticket", by.Sign(gala, ticket), "--session", session(77))
 			if !errors.Is(err, errAltered) || !strings.Contains(out, "BREACH ticket: ") || !strings.Contains(out, c.found) {
 				t.Errorf("verify ends with %v and does not say %q:\n%s", err, c.found, out)
 			}
 			if strings.Contains(out, "receipt leads") {
 				t.Errorf("a receipt is praised:\n%s", out)
+			}
+		})
+	}
+}
+
+// A ticket or a session that is given by mistake says nothing of the records.
+func TestVerify_MistakesAreNoBreach(t *testing.T) {
+	t.Parallel()
+	r := recordedSale(t, "", "")
+	url := serve(t, &served{recorded: r})
+	ticket := r.tickets[session(77)]
+	elsewhere := ticket // at the same place in the line of another event
+	elsewhere.Session = sale.HashSession("hamlet", session(77))
+	past := elsewhere
+	past.Sequence = 306
+	const another = "the --ticket may be of another event than gala"
+	for name, c := range map[string]struct {
+		ticket  line.Ticket
+		session string
+		says    string
+	}{
+		"another's session":             {ticket, session(78), "--session is not the session that joined gala with this --ticket"},
+		"another event's ticket":        {elsewhere, "", another},
+		"another event's, with session": {elsewhere, session(77), another},
+		"another event's, longer line":  {past, "", another},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"verify", url, "--ticket", signer.Sign(gala, c.ticket)}
+			if c.session != "" {
+				args = append(args, "--session", c.session)
+			}
+			out, err := onsale(t, args...)
+			if !errors.As(err, new(stopped)) || errors.Is(err, errAltered) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("verify ends with %v, want %q", err, c.says)
+			}
+			if strings.Contains(out, "BREACH") || strings.Contains(out, "  ticket ") || !strings.Contains(out, "nothing is wrong with them") {
+				t.Errorf("it says\n%s", out)
 			}
 		})
 	}
