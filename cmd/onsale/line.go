@@ -342,7 +342,13 @@ func (c *codesCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.issue(e.ctx, client, f, os.Stderr), f.Close())
+	failed := c.issue(e.ctx, client, f, os.Stderr)
+	i, err := f.Stat()
+	failed = errors.Join(failed, err, f.Close())
+	if failed != nil && err == nil && i.Size() == 0 {
+		failed = errors.Join(failed, os.Remove(c.Out)) // no code is in it, and it would be in the way of the next try
+	}
+	return failed
 }
 
 // issue writes the codes, one a line, and to info what they are.

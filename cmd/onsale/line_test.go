@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,6 +29,7 @@ type operated struct {
 	asked []string
 	last  events.Admission
 	codes int
+	most  int // codes that are given out; 0 for any number
 }
 
 // operate serves it and returns the flags that make commands find it.
@@ -57,6 +60,11 @@ func (o *operated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o.asked = append(o.asked, string(body))
 		var req struct{ Count int }
 		json.Unmarshal(body, &req)
+		if o.most > 0 && o.codes+req.Count > o.most {
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, `{"code":"lane_not_found","detail":"there is no such lane"}`)
+			return
+		}
 		var answer struct {
 			Codes []string `json:"codes"`
 		}
@@ -155,6 +163,27 @@ func TestLine_CodesAreAskedForInSeveralCalls(t *testing.T) {
 		if _, err := onsale(t, append(flags, "line", "codes", gala, "members", "--count", count)...); err == nil {
 			t.Errorf("%s codes are asked for", count)
 		}
+	}
+}
+
+// A call that fails leaves no empty file in the way of the next try, and keeps the codes that were given out before.
+func TestLine_CodesFail(t *testing.T) {
+	t.Parallel()
+	o := &operated{most: 1}
+	file := filepath.Join(t.TempDir(), "codes.txt")
+	args := append(operate(t, o), "line", "codes", gala, "members", "--out", file, "--count")
+	if _, err := onsale(t, append(args, "2")...); err == nil || !strings.Contains(err.Error(), "lane_not_found") {
+		t.Errorf("refused: %v", err)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file: %v", err)
+	}
+	o.most = admin.MaxCodes
+	if _, err := onsale(t, append(args, fmt.Sprint(admin.MaxCodes+1))...); err == nil || !strings.Contains(err.Error(), "100000 of 100001 codes were written") {
+		t.Errorf("refused after the first part: %v", err)
+	}
+	if b, err := os.ReadFile(file); err != nil || strings.Count(string(b), "\n") != admin.MaxCodes {
+		t.Errorf("the file has %d codes (%v)", strings.Count(string(b), "\n"), err)
 	}
 }
 
