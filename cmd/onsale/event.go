@@ -41,6 +41,20 @@ type createCmd struct {
 	Open          bool          `help:"Open it at once."`
 }
 
+// Validate refuses what the server would take for a value that is not given, and use its default for.
+func (c *createCmd) Validate() error {
+	var wrong []error
+	if c.MaxSeats < 1 || c.MaxSeats > admin.MaxSeatsPerHold {
+		wrong = append(wrong, fmt.Errorf("--max-seats must be 1 to %d", admin.MaxSeatsPerHold))
+	}
+	for flag, d := range map[string]time.Duration{"--hold-ttl": c.HoldTTL, "--payment-window": c.PaymentWindow} {
+		if d < time.Second || d > admin.MaxHoldTTL || d%time.Second != 0 {
+			wrong = append(wrong, fmt.Errorf("%s must be 1s to %s, in whole seconds", flag, admin.MaxHoldTTL))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
 func (c *createCmd) Run(e *env) error {
 	client, err := e.admin()
 	if err != nil {
@@ -50,14 +64,22 @@ func (c *createCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s: %d seats, ", c.ID, created.Seats)
-	if c.Open {
-		fmt.Fprintln(e.out, "open")
-	} else {
-		fmt.Fprintf(e.out, "in its lobby; open it with `onsale event open %s`\n", c.ID)
-	}
+	fmt.Fprintf(e.out, "%s: %d seats, %s\n", c.ID, created.Seats, c.opening(time.Now()))
 	fmt.Fprintf(e.out, "  commitment of the draw: %s\n  Publish it now: it binds the draw to a secret that was made before anyone joined.\n", created.Commitment)
 	return nil
+}
+
+// opening says how the sale comes to be open.
+func (c *createCmd) opening(now time.Time) string {
+	switch {
+	case c.Open:
+		return "open"
+	case c.OpensAt.IsZero():
+		return fmt.Sprintf("in its lobby; open it with `onsale event open %s`", c.ID)
+	case !c.OpensAt.After(now):
+		return fmt.Sprintf("opening at once: %s, when it was to open, has passed", c.OpensAt.Format(time.RFC3339))
+	}
+	return fmt.Sprintf("in its lobby; it opens by itself at %s, or before with `onsale event open %s`", c.OpensAt.Format(time.RFC3339), c.ID)
 }
 
 // createEvent puts an event on sale and returns the number of its seats.

@@ -227,3 +227,45 @@ func TestEvent_CreateTellsTheCommitment(t *testing.T) {
 		t.Errorf("it asked for %.200q", o.asked)
 	}
 }
+
+// A value out of bounds is refused before anything is asked for; the server would take some for values that are not given.
+func TestOutOfBoundsIsRefused(t *testing.T) {
+	t.Parallel()
+	create := []string{"event", "create", gala, "--plan", demoPlan, "--prices", demoPrices}
+	for _, c := range []struct {
+		args   []string
+		values []string
+		says   string
+	}{
+		{append(create[:len(create):len(create)], "--max-seats"), []string{"0", "-1", "101"}, "--max-seats must be 1 to 100"},
+		{append(create[:len(create):len(create)], "--hold-ttl"), []string{"0s", "1500ms", "-1s", "1h1s"}, "--hold-ttl must be 1s to 1h0m0s, in whole seconds"},
+		{append(create[:len(create):len(create)], "--payment-window"), []string{"0s", "999ms", "1h1s"}, "--payment-window must be 1s"},
+		{[]string{"order", "list", "--limit"}, []string{"0", "-1", "1001"}, "--limit must be 1 to 1000"},
+	} {
+		for _, value := range c.values {
+			o := &operated{}
+			args := append(operate(t, o), c.args...)
+			args[len(args)-1] += "=" + value
+			if out, err := onsale(t, args...); err == nil || !strings.Contains(err.Error(), c.says) || len(o.asked) != 0 {
+				t.Errorf("%v: %v, want %q; it asked for %.100q and says %q", args, err, c.says, o.asked, out)
+			}
+		}
+	}
+}
+
+func TestEvent_CreateSaysHowItOpens(t *testing.T) {
+	t.Parallel()
+	for at, says := range map[string]string{
+		"":                     "in its lobby; open it with `onsale event open gala`",
+		"2020-05-02T19:00:00Z": "opening at once: 2020-05-02T19:00:00Z, when it was to open, has passed",
+		"2999-05-02T19:00:00Z": "in its lobby; it opens by itself at 2999-05-02T19:00:00Z",
+	} {
+		args := append(operate(t, &operated{}), "event", "create", gala, "--plan", demoPlan, "--prices", demoPrices)
+		if at != "" {
+			args = append(args, "--opens-at", at)
+		}
+		if out, err := onsale(t, args...); err != nil || !strings.Contains(out, "800 seats, "+says) {
+			t.Errorf("%q: %v: it says %q", at, err, out)
+		}
+	}
+}

@@ -27,6 +27,14 @@ type orderListCmd struct {
 	JSON   bool   `help:"Print them as JSON."`
 }
 
+// Validate refuses a limit of 0, which the client would leave out.
+func (c *orderListCmd) Validate() error {
+	if c.Limit < 1 || c.Limit > admin.MaxOrders {
+		return fmt.Errorf("--limit must be 1 to %d", admin.MaxOrders)
+	}
+	return nil
+}
+
 func (c *orderListCmd) Run(e *env) error {
 	client, err := e.admin()
 	if err != nil {

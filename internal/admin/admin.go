@@ -109,11 +109,13 @@ type CreateEvent struct {
 	Prices               map[string]int64 `json:"prices"` // category to minor units
 }
 
-// Defaults of an event.
+// Defaults of an event, and bounds.
 const (
 	DefaultMaxSeats      = 8
 	DefaultHoldTTL       = 5 * time.Minute
 	DefaultPaymentWindow = 3 * time.Minute
+	MaxSeatsPerHold      = 100
+	MaxHoldTTL           = time.Hour // and of the payment window
 	maxCap               = 10_000_000
 )
 
@@ -169,10 +171,10 @@ func (r CreateEvent) event() (sale.Event, []sale.Seat, error) {
 			wrong = append(wrong, err)
 		}
 	}
-	refuse(e.Rules.MaxSeatsPerHold < 1 || e.Rules.MaxSeatsPerHold > 100, "max_seats_per_hold must be 1 to 100")
+	refuse(e.Rules.MaxSeatsPerHold < 1 || e.Rules.MaxSeatsPerHold > MaxSeatsPerHold, "max_seats_per_hold must be 1 to 100")
 	refuse(e.Rules.MaxSeatsPerSale < 0 || e.Rules.MaxSeatsPerSale > 10_000, "max_seats_per_sale must be 0 to 10000; 0 for no limit")
-	refuse(e.Rules.HoldTTL < time.Second || e.Rules.HoldTTL > time.Hour, "hold_ttl_seconds must be 1 to 3600")
-	refuse(e.Rules.PaymentWindow < time.Second || e.Rules.PaymentWindow > time.Hour, "payment_window_seconds must be 1 to 3600")
+	refuse(e.Rules.HoldTTL < time.Second || e.Rules.HoldTTL > MaxHoldTTL, "hold_ttl_seconds must be 1 to 3600")
+	refuse(e.Rules.PaymentWindow < time.Second || e.Rules.PaymentWindow > MaxHoldTTL, "payment_window_seconds must be 1 to 3600")
 	if r.OpensAt != nil {
 		e.OpensAt = *r.OpensAt
 	}
