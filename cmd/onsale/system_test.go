@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"onsale/internal/pace"
+	"onsale/internal/up"
 )
 
 // The audit names the account's limit as the payworkers do, or they would be given other turns than it.
@@ -27,6 +30,24 @@ func TestStripeLimit(t *testing.T) {
 		t.Setenv("STRIPE_BURST", c.burst)
 		if got, err := e.stripeLimit(); (err == nil) != c.ok || c.ok && got != c.want {
 			t.Errorf("%q and %q are %+v (%v), want %+v", c.rate, c.burst, got, err, c.want)
+		}
+	}
+}
+
+// Without the services nothing serves, and the command that starts them names them where make puts them.
+func TestUp_SaysWhatRuns(t *testing.T) {
+	t.Parallel()
+	l := &up.Local{BaseURL: "http://127.0.0.1:8080", AdminURL: "http://127.0.0.1:8081", EnvFile: "/data/onsale.env"}
+	for services, says := range map[string]string{"all": "Serving on http://127.0.0.1:8080 until Ctrl-C.", "none": "None of them runs yet"} {
+		c := upCmd{Services: services}
+		if got := c.running(l); !strings.Contains(got, says) || strings.Contains(got, "Serving") != (services == "all") {
+			t.Errorf("%s: it says %q", services, got)
+		}
+		var out bytes.Buffer
+		c.banner(&env{out: &out}, l)
+		const start = ". /data/onsale.env; set +a; OPS_LISTEN=127.0.0.1:8081 bin/api & bin/admitter & bin/payworker & bin/committer &\n"
+		if strings.Contains(out.String(), start) != (services == "none") {
+			t.Errorf("%s: the banner is\n%s", services, &out)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (c *upCmd) Run(e *env) error {
 		}
 	}
 	if e.ctx.Err() == nil {
-		fmt.Fprintln(e.out, "\nServing on", l.BaseURL, "until Ctrl-C.")
+		fmt.Fprintln(e.out, "\n"+c.running(l))
 	}
 	select {
 	case <-e.ctx.Done():
@@ -68,6 +68,14 @@ func (c *upCmd) Run(e *env) error {
 	case <-l.Ended():
 	}
 	return l.Wait()
+}
+
+// running says what goes on until it is stopped.
+func (c *upCmd) running(l *up.Local) string {
+	if c.Services == "none" {
+		return "Running what the services need until Ctrl-C. None of them runs yet: " + l.BaseURL + " is where the api will serve."
+	}
+	return "Serving on " + l.BaseURL + " until Ctrl-C."
 }
 
 func (c *upCmd) banner(e *env, l *up.Local) {
@@ -82,7 +90,7 @@ func (c *upCmd) banner(e *env, l *up.Local) {
 		fmt.Fprintf(e.out, "  %-10s %s\n", row[0], row[1])
 	}
 	if c.Services == "none" {
-		fmt.Fprintf(e.out, "\n  Run the services with its environment:  set -a; . %s; set +a; OPS_LISTEN=%s api & admitter & payworker & committer &\n", l.EnvFile, strings.TrimPrefix(l.AdminURL, "http://"))
+		fmt.Fprintf(e.out, "\n  Run the services with its environment:  set -a; . %s; set +a; OPS_LISTEN=%s bin/api & bin/admitter & bin/payworker & bin/committer &\n", l.EnvFile, strings.TrimPrefix(l.AdminURL, "http://"))
 	}
 	fmt.Fprintln(e.out)
 }
