@@ -81,23 +81,37 @@ type Committer struct {
 func (c Common) Validate() error {
 	return errors.Join(
 		unless(c.NATSReplicas >= 1 && c.NATSReplicas <= 5, "nats-replicas must be 1 to 5"),
-		unless(c.NATSURL != "", "nats-url (NATS_URL) is missing"),
-		unless(c.DatabaseURL != "", "database-url (DATABASE_URL) is missing"),
+		missing(c.NATSURL, "nats-url (NATS_URL)"),
+		missing(c.DatabaseURL, "database-url (DATABASE_URL)"),
 	)
 }
 
 // Validate says all that is wrong with a configuration.
 func (c API) Validate() error {
-	secret, err := base64.StdEncoding.DecodeString(c.TicketSecret)
-	_, keys := pass.ParseKeys(c.PassKeys, c.PassTTL, time.Now)
 	_, entry := c.entry()
-	return errors.Join(c.Common.Validate(), keys, entry,
-		unless(err == nil && len(secret) >= 32, "ticket-secret must be the base64 of at least 32 bytes: openssl rand -base64 32"),
+	return errors.Join(c.Common.Validate(), missing(c.RedisURL, redisURL), c.checkKeys(), entry,
 		unless(c.AdminToken == "" || len(c.AdminToken) >= 16, "admin-token must have at least 16 characters"),
 		unless(c.PassTTL >= 30*time.Second && c.PassTTL <= time.Hour, "pass-ttl must be 30s to 1h"),
 		unless(c.MaxChunk >= 1 && c.MaxChunk <= 4096, "max-chunk must be 1 to 4096"),
 		unless(c.AdminToken == "" || c.OpsListen != "", "an admin-token without an ops-listen reaches nobody"),
 	)
+}
+
+// checkKeys checks what signs tickets and passes.
+func (c API) checkKeys() error {
+	const makes = ": openssl rand -base64 32"
+	secret, err := base64.StdEncoding.DecodeString(c.TicketSecret)
+	tickets := unless(err == nil && len(secret) >= 32, "ticket-secret (TICKET_SECRET) must be the base64 of at least 32 bytes"+makes)
+	if c.TicketSecret == "" {
+		tickets = errors.New("ticket-secret (TICKET_SECRET) is missing" + makes)
+	}
+	_, passes := pass.ParseKeys(c.PassKeys, c.PassTTL, time.Now)
+	if c.PassKeys == "" {
+		passes = errors.New("pass-keys (PASS_KEYS) is missing" + makes)
+	} else if passes != nil {
+		passes = fmt.Errorf("pass-keys (PASS_KEYS): %w", passes)
+	}
+	return errors.Join(tickets, passes)
 }
 
 // Validate says all that is wrong with a configuration.
@@ -129,7 +143,8 @@ func (c Payworker) Validate() error {
 	return errors.Join(c.Common.Validate(),
 		unless(c.StripeTimeout > 0 && c.AckWait >= c.StripeTimeout+10*time.Second,
 			"ack-wait must be at least 10s longer than stripe-timeout: a call that is still out must not be made again"),
-		unless(c.RedisURL != "", "redis-url (REDIS_URL) is missing"),
+		missing(c.RedisURL, redisURL),
+		missing(c.StripeSecretKey, "stripe-secret-key (STRIPE_SECRET_KEY)"),
 		unless(c.StripeRate >= 0 && c.StripeRate <= MaxStripeRate, "stripe-rate must be 0 to 10000 calls a second"),
 		unless(c.StripeBurst >= 0 && c.StripeBurst <= MaxStripeRate, "stripe-burst must be 0 to 10000 calls"),
 		unless(c.AbandonGrace >= time.Second && c.AbandonGrace <= time.Hour, "abandon-grace must be 1s to 1h"),
@@ -140,6 +155,7 @@ func (c Payworker) Validate() error {
 // Validate says all that is wrong with a configuration.
 func (c Committer) Validate() error {
 	return errors.Join(c.Common.Validate(),
+		missing(c.RedisURL, redisURL),
 		unless(c.AckWait >= 20*time.Second, "ack-wait must be at least 20s, which is longer than a commit may take"),
 		unless(c.Concurrency >= 1 && c.Concurrency <= 4096, "concurrency must be 1 to 4096"),
 	)
@@ -151,6 +167,12 @@ func unless(ok bool, problem string) error {
 	}
 	return errors.New(problem)
 }
+
+// redisURL is the setting that three of the services need.
+const redisURL = "redis-url (REDIS_URL)"
+
+// missing tells of a required setting without a value. The parser would too, but only where nothing else is wrong.
+func missing(value, setting string) error { return unless(value != "", setting+" is missing") }
 
 // ErrChecked ends a binary that was only asked to check its configuration.
 var ErrChecked = errors.New("configuration checked")
