@@ -17,7 +17,8 @@ import (
 var (
 	ErrBad     = sale.Errorf(sale.Unauthorized, "bad_pass", "the pass is missing or does not verify")
 	ErrExpired = sale.Errorf(sale.Unauthorized, "pass_expired", "the pass has expired: poll the position for a fresh one")
-	ErrForeign = sale.Errorf(sale.Forbidden, "foreign_pass", "the pass was given to another session or for another event")
+	ErrForeign = sale.Errorf(sale.Forbidden, "foreign_pass", "the pass was given to another session or for another event, or no session was shown: "+
+		"send the session in Onsale-Session, in the body for a hold")
 )
 
 // ErrUnknownKey is the cause of an ErrBad when the pass names a key that the verifier does not have: a newer set

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -136,6 +137,9 @@ func TestAdmit(t *testing.T) {
 		if err := c.Admit(x.event, x.session); !errors.Is(err, x.want) {
 			t.Errorf("Admit(%q, %q) = %v, want %v", x.event, x.session, err, x.want)
 		}
+	}
+	if err := c.Admit("gala", ""); !strings.Contains(err.Error(), "send the session in Onsale-Session") {
+		t.Errorf("no session: %v, which does not say what to send", err)
 	}
 	short := pass.Claims{EventID: "gala", Session: sale.HashSession("gala", "short")} // no client may have such a session
 	if err := short.Admit("gala", "short"); !errors.Is(err, pass.ErrForeign) {
