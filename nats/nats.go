@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,7 +53,7 @@ func Connect(cfg Config) (*Client, error) {
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("nats reconnected") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats", "error", err) }))
 	if err != nil {
-		return nil, fmt.Errorf("connect to nats: %w", err)
+		return nil, unreached(cfg.URL, err)
 	}
 	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(4096))
 	if err != nil {
@@ -59,6 +61,22 @@ func Connect(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("open jetstream: %w", err)
 	}
 	return &Client{conn: conn, js: js, replicas: max(cfg.Replicas, 1), log: log}, nil
+}
+
+// unreached says where no server was found, without the user and password that a URL may hold.
+func unreached(urls string, err error) error {
+	var hosts []string
+	for part := range strings.SplitSeq(urls, ",") {
+		if part = strings.TrimSpace(part); !strings.Contains(part, "://") {
+			part = "nats://" + part // as the client reads it
+		}
+		u, bad := url.Parse(part)
+		if bad != nil { // which tells the whole of the URL, and so does err
+			return errors.New("connect to nats: its URL can't be read: it must be like nats://host:4222, or several with commas between them")
+		}
+		hosts = append(hosts, u.Host)
+	}
+	return fmt.Errorf("connect to nats at %s: %w", strings.Join(hosts, ", "), err)
 }
 
 // Close ends the connection. Call it after the consumers have drained.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -307,5 +309,26 @@ func TestLastAndRead(t *testing.T) {
 	cancel()
 	if _, err := c.Read(ended, events.Admissions, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What connects to no server says where it looked, and keeps the password to itself.
+func TestConnect_SaysWhere(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"nats://127.0.0.1:1":                            "connect to nats at 127.0.0.1:1: ",
+		"nats://ann:hush@127.0.0.1:1, hush@127.0.0.1:2": "connect to nats at 127.0.0.1:1, 127.0.0.1:2: ",
+		"nats://ann:hush,127.0.0.1:1":                   "its URL can't be read",
+		"nats://ann:hu%zzsh@127.0.0.1:1":                "its URL can't be read",
+	} {
+		c, err := Connect(Config{URL: url, Name: t.Name(), Log: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			c.Close()
+			t.Errorf("%s is connected to", url)
+			continue
+		}
+		if text := err.Error(); !strings.Contains(text, want) || strings.Contains(text, "hu") || strings.Contains(text, "ann") {
+			t.Errorf("%s: %q, want %q", url, text, want)
+		}
 	}
 }
