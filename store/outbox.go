@@ -23,8 +23,8 @@ const (
 
 // relaySession is how a relay's connection is set. A removal that is lost in a crash is published once more, which changes
 // nothing: no fsync need wait for it. And a relay is never idle for longer than it publishes. Where its host has died
-// without a word, Postgres would keep its lock for as long as TCP hopes, which is hours.
-const relaySession = `SET synchronous_commit = off; SET idle_session_timeout = '15s'`
+// without a word, Postgres would keep its lock for as long as TCP hopes: hours, or many minutes where it was being answered.
+const relaySession = `SET synchronous_commit = off; SET idle_session_timeout = '15s'; SET tcp_user_timeout = '15s'`
 
 // messageID names what is told of a change: of what, what became of it, and when. Repeats of the relay are under the same
 // id. A change that a failover or a backup took back, and that is made and told again, is not: the broker would drop it.
@@ -49,7 +49,9 @@ func (s *Store) Relay(ctx context.Context, stream string, publish func(context.C
 }
 
 func (s *Store) relay(ctx context.Context, stream string, publish func(context.Context, []events.Outgoing) error) error {
-	pooled, err := s.pool.Acquire(ctx)
+	bounded, cancel := context.WithTimeout(ctx, relayLimit)
+	pooled, err := s.pool.Acquire(bounded)
+	cancel()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"onsale/events"
 	"onsale/store"
 )
@@ -104,6 +106,15 @@ func TestRelayGoesOnAfterSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	var idle sync.WaitGroup // connections that the pool will take up after the silence
+	for range 3 {
+		idle.Go(func() {
+			if _, err := s.Attempts(t.Context(), []uuid.UUID{uuid.New()}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	idle.Wait()
 	far := r.relay(s, events.Orders, out)
 	want := r.tell(events.Orders, "before", 3)
 	r.drained(events.Orders)

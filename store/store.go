@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,8 +38,11 @@ var session = map[string]string{
 	"jit": "off", // worth it for none of them
 }
 
-// Open connects. url is a Postgres URL or DSN; several hosts in it name a primary and its standbys. maxConns 0
-// takes pgx's default.
+// silence is how long a host may say nothing when a connection to it is made, or one that was idle is taken up.
+const silence = 5 * time.Second
+
+// Open connects. url is a Postgres URL or DSN; several hosts in it name a primary and its standbys, of which the one that
+// can be written to is taken. maxConns 0 takes pgx's default.
 func Open(ctx context.Context, url string, maxConns int32, now func() time.Time) (*Store, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -47,6 +51,13 @@ func Open(ctx context.Context, url string, maxConns int32, now func() time.Time)
 	if maxConns > 0 {
 		cfg.MaxConns = maxConns
 	}
+	if cfg.ConnConfig.ValidateConnect == nil { // a standby is behind: what it shows must not be acted on
+		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = silence
+	}
+	cfg.PingTimeout = silence
 	for name, value := range session {
 		cfg.ConnConfig.RuntimeParams[name] = value
 	}
@@ -157,9 +168,9 @@ func passing(err error) bool {
 
 // elsewhere are the classes of Postgres's errors that say nothing of the data: connections, plans that a migration made
 // void, the transaction's state and a standby that is read-only still, prepared statements that a pooler lost, passwords,
-// a database that is being restored, rollbacks, tables that are not there yet or not ours to use, resources, objects that
-// are not ready, an operator's hand, the system.
-var elsewhere = []string{"08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"}
+// a database that is being restored, rollbacks, tables and columns that are not there yet or not ours to use, resources,
+// objects that are not ready, an operator's hand, the system.
+var elsewhere = []string{"08", "0A", "25", "26", "28", "3D", "3F", "40", "42501", "42703", "42P01", "53", "55", "57", "58"}
 
 // classify gives an error its kind: one that the database itself raised about the data is a defect, one about
 // reaching the database may pass.
@@ -170,7 +181,7 @@ func classify(err error) error {
 		return nil
 	case sale.KindOf(err) != sale.Internal:
 		return err
-	case errors.As(err, &pg) && !slices.Contains(elsewhere, pg.Code[:2]):
+	case errors.As(err, &pg) && !slices.ContainsFunc(elsewhere, func(class string) bool { return strings.HasPrefix(pg.Code, class) }):
 		return err
 	default:
 		return sale.Errorf(sale.Unavailable, "database_unavailable", "the database did not answer; try again").Because(err)

@@ -38,8 +38,10 @@ const (
 	// recheckLimit bounds the last look at every order once the fans are done.
 	recheckLimit = 30 * time.Second
 
-	// preflightLimit bounds the first call, before which nobody has seen the sale answer.
+	// preflightLimit bounds the wait for the first answer, before which nobody has seen the sale, and preflightPause
+	// lies between two tries.
 	preflightLimit = 5 * time.Second
+	preflightPause = 250 * time.Millisecond
 )
 
 // Config says which sale the crowd goes to, and how it behaves there.
@@ -185,14 +187,23 @@ func newCrowd(cfg Config) *crowd {
 	return c
 }
 
-// preflight asks for the line once, so that a mistyped event or address fails at once instead of N times.
-// Where nothing answers, nothing runs, and it does not try again. A sale that is overloaded does answer,
-// and the fans try again.
+// preflight asks for the line, so that a mistyped event or address fails soon instead of N times. Where nothing answers
+// for a few seconds, nothing runs. A sale that is overloaded does answer, and the fans try again.
 func (c *crowd) preflight(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, preflightLimit)
+	trying, cancel := context.WithTimeout(ctx, preflightLimit)
 	defer cancel()
 	var q queueStatus
-	a, err := c.client.once(ctx, c.queueRequest(), func(body []byte) error { return json.Unmarshal(body, &q) })
+	ask := func() (answer, error) {
+		return c.client.once(trying, c.queueRequest(), func(body []byte) error { return json.Unmarshal(body, &q) })
+	}
+	a, err := ask()
+	for err != nil && trying.Err() == nil {
+		select {
+		case <-time.After(preflightPause):
+			a, err = ask()
+		case <-trying.Done():
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("reach the sale at %s: %w (is it running there?)", c.cfg.address(), err)
 	}

@@ -43,7 +43,11 @@ func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, tr
 		_, err := w.void(ctx, o, "authorization_canceled", sale.Webhook{})
 		return err
 	case a.OrderStatus != sale.Confirmed:
-		// A failover or a backup took Postgres back behind what was told: the seats are nobody's, or another's.
+		// A failover or a backup took Postgres back behind what was told, unless what it shows is late.
+		if w.refusals.count(a.ID) < captureRefusals {
+			return sale.Errorf(sale.Unavailable, "capture_pending", "order %s was confirmed and is %s", o.OrderID, a.OrderStatus)
+		}
+		w.refusals.forget(a.ID)
 		return sale.Errorf(sale.Unprocessable, "order_not_confirmed", "order %s was confirmed and is %s: its money is not taken", o.OrderID, a.OrderStatus)
 	}
 	i, refused := w.Till.Capture(ctx, a.ID, o.IntentID, try)

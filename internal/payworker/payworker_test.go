@@ -377,8 +377,15 @@ func TestConfirmationThatPostgresLostChargesNobody(t *testing.T) {
 	o := r.sold()
 	r.free(o)
 	r.sql(`UPDATE orders SET status = 'processing' WHERE order_id = $1`, o.OrderID)
-	if err := r.give(events.Orders, events.Encode(o), 1); sale.CodeOf(err) != "order_not_confirmed" || sale.KindOf(err) != sale.Unprocessable {
-		t.Errorf("the confirmation: %v", err)
+	for n := 1; ; n++ { // it may be late
+		err := r.give(events.Orders, events.Encode(o), n)
+		if sale.KindOf(err) == sale.Unavailable && n < 10 {
+			continue
+		}
+		if sale.CodeOf(err) != "order_not_confirmed" || sale.KindOf(err) != sale.Unprocessable || n == 1 {
+			t.Errorf("the confirmation, given %d times: %v", n, err)
+		}
+		break
 	}
 	i, err := r.stripe.Retrieve(t.Context(), o.IntentID)
 	if err != nil || i.Status != sale.IntentRequiresCapture || r.attempt(o.OrderID).State != sale.Authorized {

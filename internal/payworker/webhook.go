@@ -126,10 +126,16 @@ func (w *worker) attemptOf(ctx context.Context, intentID string) (sale.Attempt, 
 	if err != nil || wrong != nil {
 		return sale.Attempt{}, err // of another system on the same account
 	}
-	if a, err = w.attempts.Do(ctx, id); err == nil && a.ID == id && a.State == sale.Started {
-		err = sale.Errorf(sale.Unavailable, "authorization_pending", "attempt %s has not been told of its intent %s yet", a.ID, intentID)
+	a, err = w.attempts.Do(ctx, id)
+	switch {
+	case err != nil:
+		return sale.Attempt{}, err
+	case a.ID == id && a.IntentID == intentID:
+		return a, nil // told of it meanwhile
+	case a.ID == id && a.State == sale.Started:
+		return sale.Attempt{}, sale.Errorf(sale.Unavailable, "authorization_pending", "attempt %s has not been told of its intent %s yet", a.ID, intentID)
 	}
-	return sale.Attempt{}, err
+	return sale.Attempt{}, nil
 }
 
 // taken are the states of an attempt whose money was taken, whatever became of it since.

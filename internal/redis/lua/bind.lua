@@ -33,7 +33,7 @@ local left = call('PTTL', KEYS[1])
 if order == '' then
   call('SET', KEYS[3], hold, 'PX', string.format('%d', math.max(left + tonumber(ARGV[7]), 1))) -- 0 in its last millisecond
 end
-local ttl = left
+local ttl = math.max(left, 1)
 if order ~= ARGV[3] or call('GET', KEYS[3]) == hold then
   ttl = math.max(left, tonumber(ARGV[5]))
 end
