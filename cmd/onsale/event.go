@@ -43,16 +43,18 @@ type createCmd struct {
 
 // Validate refuses what the server would take for a value that is not given, and use its default for.
 func (c *createCmd) Validate() error {
-	var wrong []error
+	var seats error
 	if c.MaxSeats < 1 || c.MaxSeats > admin.MaxSeatsPerHold {
-		wrong = append(wrong, fmt.Errorf("--max-seats must be 1 to %d", admin.MaxSeatsPerHold))
+		seats = fmt.Errorf("--max-seats must be 1 to %d", admin.MaxSeatsPerHold)
 	}
-	for flag, d := range map[string]time.Duration{"--hold-ttl": c.HoldTTL, "--payment-window": c.PaymentWindow} {
-		if d < time.Second || d > admin.MaxHoldTTL || d%time.Second != 0 {
-			wrong = append(wrong, fmt.Errorf("%s must be 1s to %s, in whole seconds", flag, admin.MaxHoldTTL))
-		}
+	return errors.Join(seats, wholeSeconds("--hold-ttl", c.HoldTTL), wholeSeconds("--payment-window", c.PaymentWindow))
+}
+
+func wholeSeconds(flag string, d time.Duration) error {
+	if d < time.Second || d > admin.MaxHoldTTL || d%time.Second != 0 {
+		return fmt.Errorf("%s must be 1s to %s, in whole seconds", flag, admin.MaxHoldTTL)
 	}
-	return errors.Join(wrong...)
+	return nil
 }
 
 func (c *createCmd) Run(e *env) error {

@@ -197,12 +197,8 @@ func (c *crowd) preflight(ctx context.Context) error {
 		return c.client.once(trying, c.queueRequest(), func(body []byte) error { return json.Unmarshal(body, &q) })
 	}
 	a, err := ask()
-	for err != nil && trying.Err() == nil {
-		select {
-		case <-time.After(preflightPause):
-			a, err = ask()
-		case <-trying.Done():
-		}
+	for err != nil && sleep(trying, preflightPause) == nil {
+		a, err = ask()
 	}
 	if err != nil {
 		return fmt.Errorf("reach the sale at %s: %w (is it running there?)", c.cfg.address(), err)

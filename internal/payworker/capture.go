@@ -29,8 +29,8 @@ func (w *worker) order(ctx context.Context, m events.Message) error {
 	return w.cancel(ctx, a, o.IntentID, o.Reason, m.Delivered, sale.Webhook{})
 }
 
-// captureRefusals is how often Stripe must refuse this worker the money of a confirmed order before the order is
-// given up. Answers that don't come are not refusals.
+// captureRefusals is how often Stripe must refuse this worker the money of a confirmed order, or Postgres deny that it is
+// confirmed, before the order is given up. Answers that don't come are not refusals.
 const captureRefusals = 5
 
 // capture takes the money of a confirmed order. Where that can't be had, the order is voided: its authorization

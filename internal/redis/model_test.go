@@ -157,7 +157,7 @@ func (m *model) bind(h *modelHold, session sale.SessionHash, order uuid.UUID, re
 	if h.order == uuid.Nil {
 		h.own = h.deadline
 	}
-	if again := h.order == order; !again || h.own > m.now {
+	if h.order != order || h.own > m.now {
 		h.deadline = max(h.deadline, m.now+window)
 	}
 	h.order, h.request = order, request
