@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -37,6 +38,12 @@ func TestPostgresThatIsNotReadyIsAway(t *testing.T) {
 	}
 	looked("a database that is not there", open(func(u *url.URL) { u.Path = "/" + uuid.NewString() }), true)
 	looked("a role that is not there", open(func(u *url.URL) { u.User = url.User("nobody-" + uuid.NewString()) }), true)
+	r.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`) // as on a standby
+	looked("a database that can't be written to", open(func(*url.URL) {}), true)
+	if err := store.Migrate(t.Context(), r.url); err == nil || !strings.Contains(err.Error(), "read only") {
+		t.Errorf("migrated a database that can't be written to: %v", err)
+	}
+	r.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`)
 	r.exec(`ALTER TABLE payment_attempts RENAME TO elsewhere`)
 	looked("a table that is not there", r.store, true)
 	r.exec(`ALTER TABLE elsewhere RENAME TO payment_attempts; ALTER TABLE payment_attempts ALTER COLUMN payment_method TYPE varchar`)

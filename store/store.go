@@ -41,21 +41,30 @@ var session = map[string]string{
 // silence is how long a host may say nothing when a connection to it is made, or one that was idle is taken up.
 const silence = 5 * time.Second
 
-// Open connects. url is a Postgres URL or DSN; several hosts in it name a primary and its standbys, of which the one that
-// can be written to is taken. maxConns 0 takes pgx's default.
-func Open(ctx context.Context, url string, maxConns int32, now func() time.Time) (*Store, error) {
+// configured reads a Postgres URL or DSN. Several hosts in it name a primary and its standbys, of which the one that can be
+// written to is taken.
+func configured(url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("open postgres: the URL is not one (it is not shown, since it may hold a password)")
-	}
-	if maxConns > 0 {
-		cfg.MaxConns = maxConns
+		return nil, errors.New("the URL is not one (it is not shown, since it may hold a password)")
 	}
 	if cfg.ConnConfig.ValidateConnect == nil { // a standby is behind: what it shows must not be acted on
 		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = silence
+	}
+	return cfg, nil
+}
+
+// Open connects to what a Postgres URL or DSN names. maxConns 0 takes pgx's default.
+func Open(ctx context.Context, url string, maxConns int32, now func() time.Time) (*Store, error) {
+	cfg, err := configured(url)
+	if err != nil {
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
+	if maxConns > 0 {
+		cfg.MaxConns = maxConns
 	}
 	cfg.PingTimeout = silence
 	for name, value := range session {
@@ -79,9 +88,9 @@ const versionTable = "public.schema_version"
 
 // Migrate brings the schema to this binary's version. Several at once are safe: one does it, the others wait.
 func Migrate(ctx context.Context, url string) error {
-	cfg, err := pgxpool.ParseConfig(url) // the pool's reader, since the URL may hold the pool's settings too
+	cfg, err := configured(url)
 	if err != nil {
-		return errors.New("migrate: the database URL is not one (it is not shown, since it may hold a password)")
+		return fmt.Errorf("migrate: %w", err)
 	}
 	conn, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
 	if err != nil {

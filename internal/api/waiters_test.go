@@ -1,11 +1,18 @@
 package api
 
 import (
+	"context"
+	"log/slog"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
 
 	"onsale/events"
+	"onsale/internal/sale"
 )
 
 // Who waits for an order is woken by every outcome of its payment but those after which it is still to be decided, or was.
@@ -31,5 +38,47 @@ func TestPaid_WakesWhereThereIsMoreToRead(t *testing.T) {
 			}
 		}
 		forget()
+	}
+}
+
+// away is a catalog whose database can't be asked at first.
+type away struct {
+	Catalog
+	looks, fail int
+}
+
+func (a *away) Orders(_ context.Context, ids []uuid.UUID) ([]sale.Order, error) {
+	if a.looks++; a.looks <= a.fail {
+		return nil, sale.Errorf(sale.Unavailable, "postgres_unavailable", "not now")
+	}
+	orders := make([]sale.Order, len(ids))
+	for i, id := range ids {
+		orders[i] = sale.Order{ID: id, Status: sale.Confirmed}
+	}
+	return orders, nil
+}
+
+// Who waits for an order that was accepted is told of it once it can be looked up, or that it is still being decided: a
+// database that is away meanwhile is no refusal.
+func TestWait_GoesOnWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	for want, fail := range map[sale.OrderStatus]int{sale.Confirmed: 2, sale.Processing: 100} {
+		t.Run(string(want), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				app := fiber.New()
+				c := app.AcquireCtx(&fasthttp.RequestCtx{})
+				defer app.ReleaseCtx(c)
+				s := newServer(t.Context(), Deps{Catalog: &away{fail: fail}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+				order := uuid.New()
+				wait := s.waitFor(order, "wait=15")
+				defer wait.forget()
+				began := time.Now()
+				o, err := wait.decided(c, sale.Order{ID: order, Status: sale.Processing})
+				if err != nil || o.Status != want || o.ID != order {
+					t.Errorf("after %v: %+v, %v", time.Since(began), o, err)
+				}
+			})
+		})
 	}
 }

@@ -17,6 +17,7 @@ type conn struct {
 	net.Conn
 	in   *bufio.Reader
 	body []byte // of the last answer
+	out  []byte // room for the request of who writes it anew each time
 }
 
 // dial connects, for use until end.

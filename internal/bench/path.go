@@ -201,20 +201,24 @@ func (p *path) captured(ctx context.Context) (int64, error) {
 	return stats.Intents["succeeded"], nil
 }
 
+// payment is what every fan checks out with.
+var payment = encode(map[string]any{"payment": map[string]string{"payment_method": "pm_card_visa"}, "idempotency_key": "1"})
+
 // buy is one fan's way from the hold on. It returns how long the confirmation took from the checkout.
 func (p *path) buy(c *conn, sh *shop, fan uint64) (time.Duration, error) {
-	proof := sh.passes.header(fan) + "Onsale-Session: " + string(shopSession(nil, fan)) + "\r\n"
 	var hold struct {
 		ID string `json:"hold_id"`
 	}
 	seats := sh.seats[fan*seatsPerOrder : (fan+1)*seatsPerOrder]
-	if err := into(&hold)(c.call(sh.request(nil, fan, seats...), http.StatusCreated)); err != nil {
+	c.out = sh.request(c.out[:0], fan, seats...)
+	if err := into(&hold)(c.call(c.out, http.StatusCreated)); err != nil {
 		return 0, err
 	}
 	var order struct{ Status string }
-	pay := encode(map[string]any{"payment": map[string]string{"payment_method": "pm_card_visa"}, "idempotency_key": "1"})
+	header := sh.passes.header(fan) + "Onsale-Session: " + string(shopSession(nil, fan)) + "\r\nPrefer: wait=15\r\n"
+	c.out = appendPost(c.out[:0], "/v1/holds/"+hold.ID+"/checkout", header, payment)
 	start := time.Now()
-	if err := into(&order)(c.call(appendPost(nil, "/v1/holds/"+hold.ID+"/checkout", proof+"Prefer: wait=15\r\n", pay), http.StatusAccepted)); err != nil {
+	if err := into(&order)(c.call(c.out, http.StatusAccepted)); err != nil {
 		return 0, err
 	}
 	if order.Status != "confirmed" {

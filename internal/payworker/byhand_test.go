@@ -193,6 +193,15 @@ func TestSweepSettlesRefunds(t *testing.T) {
 // waits for that, and the order is refunded.
 func TestRefundByHandThatIsHeardBeforeTheIntent(t *testing.T) {
 	t.Parallel()
+	for name, meanwhile := range map[string]bool{"which is told of later": false, "which is told of while it is asked for": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refundedEarly(t, meanwhile)
+		})
+	}
+}
+
+func refundedEarly(t *testing.T, meanwhile bool) {
 	r := setup(t)
 	c := command("pm_card_visa")
 	begun, err := r.store.BeginAttempts(t.Context(), []events.CheckoutRequested{c})
@@ -208,11 +217,21 @@ func TestRefundByHandThatIsHeardBeforeTheIntent(t *testing.T) {
 	told := func() error {
 		return r.give(events.Stripe, events.Encode(events.StripeEvent{V: events.Version, ID: "evt_1", Type: events.WebhookChargeRefunded, IntentID: i.ID}), 1)
 	}
-	if err := told(); sale.KindOf(err) != sale.Unavailable {
-		t.Errorf("before the intent is known: %v", err)
+	answered := func() {
+		if err := r.give(events.Checkouts, events.Encode(c), 2); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := r.give(events.Checkouts, events.Encode(c), 2); err != nil {
-		t.Fatal(err)
+	early := "authorization_pending"
+	if meanwhile {
+		early = "capture_pending"
+		r.meanwhile.Store(&answered)
+	}
+	if err := told(); sale.CodeOf(err) != early || sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("before the money is known to be taken: %v", err)
+	}
+	if !meanwhile {
+		answered()
 	}
 	a := r.attempt(c.OrderID)
 	p := events.Payment{V: events.Version, Outcome: events.PaymentAuthorized, AttemptID: a.ID, OrderID: c.OrderID, EventID: show, HoldID: c.HoldID,

@@ -47,6 +47,22 @@ type rig struct {
 	told    told
 	backlog atomic.Uint64             // what the broker would say
 	handler map[string]events.Handler // by stream
+
+	meanwhile atomic.Pointer[func()] // happens while the worker is asking for an intent, once
+}
+
+// asking is a gateway that takes its time.
+type asking struct {
+	*stripe.Client
+	r *rig
+}
+
+func (g asking) Retrieve(ctx context.Context, intentID string) (sale.Intent, error) {
+	i, err := g.Client.Retrieve(ctx, intentID)
+	if do := g.r.meanwhile.Swap(nil); do != nil {
+		(*do)()
+	}
+	return i, err
 }
 
 func setup(t *testing.T) *rig { return setupAt(t, pace.Limit{}) }
@@ -102,7 +118,7 @@ func setupAt(t *testing.T, limit pace.Limit) *rig {
 	}
 	deps := payworker.Deps{
 		Checkouts: given(events.Checkouts), Orders: given(events.Orders), Payments: given(events.Payments), Webhooks: given(events.Stripe),
-		Attempts: s, Authorizations: s, Endings: s, Gateway: gateway, Till: gateway, Refunds: s, Returns: s, Hearing: s, Payback: gateway,
+		Attempts: s, Authorizations: s, Endings: s, Gateway: asking{gateway, r}, Till: gateway, Refunds: s, Returns: s, Hearing: s, Payback: gateway,
 		Pace: pacer, Holds: holds, Notify: r.told.add, Backlog: func(context.Context) (uint64, error) { return r.backlog.Load(), nil },
 		Grace: time.Minute, SweepEvery: 20 * time.Millisecond,
 		Relay: func(ctx context.Context) { <-ctx.Done() }, Now: c.Now, Log: slog.New(slog.DiscardHandler),

@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -108,12 +109,32 @@ func strictField(d *json.Decoder, t reflect.Type, seen map[string]bool) error {
 	if t == nil || t.Kind() != reflect.Struct {
 		return strictValue(d, inner(t))
 	}
+	field, known := fieldsOf(t)[name]
+	if !known {
+		return fmt.Errorf("unknown field %q", name)
+	}
+	return strictValue(d, field)
+}
+
+var fieldsByStruct sync.Map // what fieldsOf returned, by its t
+
+// fieldsOf is the fields of a struct's JSON, by name.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	if known, ok := fieldsByStruct.Load(t); ok {
+		return known.(map[string]reflect.Type)
+	}
+	fields := map[string]reflect.Type{}
 	for _, f := range reflect.VisibleFields(t) {
-		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name || tag == "" && !f.Anonymous && f.Name == name {
-			return strictValue(d, f.Type)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" && !f.Anonymous {
+			name = f.Name
+		}
+		if _, taken := fields[name]; name != "" && !taken {
+			fields[name] = f.Type
 		}
 	}
-	return fmt.Errorf("unknown field %q", name)
+	fieldsByStruct.Store(t, fields)
+	return fields
 }
 
 // inner is the type of the elements of a t.
