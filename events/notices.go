@@ -26,6 +26,9 @@ type HoldNotice struct {
 // PaymentsNoticeSubject carries what payworkers tell of the payments, each once a second. No stream has it.
 const PaymentsNoticeSubject = "notices.payments"
 
+// CallsPerOrder is how many of the account's calls an order takes: its authorization and its capture.
+const CallsPerOrder = 2
+
 // PaymentsNotice tells how payments go.
 type PaymentsNotice struct {
 	V       int     `json:"v"`

@@ -13,7 +13,6 @@ import (
 
 	"onsale/events"
 	"onsale/internal/line"
-	"onsale/internal/pace"
 	"onsale/internal/sale"
 )
 
@@ -75,7 +74,7 @@ type manager struct {
 	Deps
 	gates    map[string]*gate
 	running  sync.WaitGroup
-	payments pace.Board // as the payworkers tell
+	payments line.Board // as the payworkers tell
 }
 
 func (m *manager) refresh(ctx context.Context) error {
@@ -119,7 +118,7 @@ func (m *manager) clear(controls map[string]line.Control) {
 type gate struct {
 	*watch
 	log      *slog.Logger
-	payments *pace.Board
+	payments *line.Board
 
 	want    sync.Mutex
 	control line.Control

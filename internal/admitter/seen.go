@@ -22,7 +22,7 @@ func (g *gate) seen(now time.Time) line.Seen {
 	}
 	s.Share = g.share(now)
 	if p, known := g.payments.Payments(now); known {
-		s.Payments = &line.Payments{Rate: p.Rate, Wait: p.Wait}
+		s.Payments = &p
 	}
 	if now.Sub(g.forgotAt) > visitKept/2 {
 		g.forgotAt = now

@@ -10,7 +10,6 @@ import (
 
 	"onsale/events"
 	"onsale/internal/line"
-	"onsale/internal/pace"
 	"onsale/internal/sale"
 )
 
@@ -20,7 +19,7 @@ var began = time.Date(2026, 3, 14, 18, 0, 0, 0, time.UTC)
 func newGate(t *testing.T, streams Log) *gate {
 	t.Helper()
 	g := &gate{watch: newWatch(Deps{Streams: streams, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return began.Add(24 * time.Hour) }}, "gala")}
-	g.log, g.ended, g.payments = g.Log, make(chan struct{}), &pace.Board{}
+	g.log, g.ended, g.payments = g.Log, make(chan struct{}), &line.Board{}
 	lobby, err := line.NewLobby(events.Draw{Sealed: 1, Seed: strings.Repeat("0", 64)}, map[string]uint64{"": 0})
 	if err != nil {
 		t.Fatal(err)

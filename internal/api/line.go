@@ -15,7 +15,6 @@ import (
 	"onsale/internal/batch"
 	"onsale/internal/entry"
 	"onsale/internal/line"
-	"onsale/internal/pass"
 	"onsale/internal/problem"
 	"onsale/internal/sale"
 )
@@ -337,8 +336,8 @@ func (s *server) entitled(ctx context.Context, r *fasthttp.Request, eventID, ses
 	if err != nil {
 		return nil, sale.SessionHash{}, err
 	}
-	if claims.EventID != eventID || sale.CheckSession(session) != nil || claims.Session != sale.HashSession(eventID, session) {
-		return nil, sale.SessionHash{}, pass.ErrForeign
+	if err := claims.Admit(eventID, session); err != nil {
+		return nil, sale.SessionHash{}, err
 	}
 	return o, claims.Session, nil
 }

@@ -18,7 +18,6 @@ import (
 	"onsale/internal/access"
 	"onsale/internal/batch"
 	"onsale/internal/line"
-	"onsale/internal/pace"
 	"onsale/internal/pass"
 	"onsale/internal/problem"
 	"onsale/internal/sale"
@@ -108,7 +107,7 @@ type server struct {
 	checkouts, webhooks *batch.Group[events.Outgoing, stored] // what is answered once it is durable
 
 	notices   *notices
-	payments  pace.Board // as the payworkers tell
+	payments  line.Board // as the payworkers tell
 	streams   *streams
 	heartbeat time.Duration // of such a stream
 

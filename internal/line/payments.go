@@ -8,10 +8,10 @@ import (
 	"onsale/internal/sale"
 )
 
-// Payments is how payments go, as an admitter was told last.
+// Payments is how payments go, over all payworkers.
 type Payments struct {
-	Rate float64       // checkouts a second
-	Wait time.Duration // of a checkout that is made now
+	Rate float64       // checkouts a second that they deal with
+	Wait time.Duration // of a checkout that is made now, at most half an hour
 }
 
 // How a line that is paced by payments follows them. Below SlowAt a wait is what a fan takes for a slow page, and the

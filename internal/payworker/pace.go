@@ -111,7 +111,7 @@ func (f *flow) measure(done int64, backlog uint64) {
 func (w *worker) tell(ctx context.Context) error {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
-	w.flow.rate = w.Pace.Rate() / pace.CallsEach
+	w.flow.rate = w.Pace.Rate() / events.CallsPerOrder
 	w.flow.done.Store(0)
 	for {
 		select {

@@ -1,4 +1,4 @@
-package pace
+package line
 
 import (
 	"sync"
@@ -7,23 +7,13 @@ import (
 	"onsale/events"
 )
 
-// Fresh is for how long what a payworker told counts; each tells it once a second.
-const Fresh = 5 * time.Second
+// toldFor is for how long what a payworker told counts; each tells it once a second.
+const toldFor = 5 * time.Second
 
-// CallsEach is how many calls an order takes: its authorization and its capture.
-const CallsEach = 2
+// maxPaymentWait bounds the wait that is told: whoever waits for longer needs an operator, not a number.
+const maxPaymentWait = 30 * time.Minute
 
-// MaxWait bounds the wait that is told: whoever waits for longer needs an operator, not a number.
-const MaxWait = 30 * time.Minute
-
-// Payments is how payments go, over all workers.
-type Payments struct {
-	Rate    float64       // checkouts a second that they deal with
-	Backlog uint64        // checkouts that wait
-	Wait    time.Duration // of the last of those, at most MaxWait
-}
-
-// Board keeps what each payworker told last. The zero value knows nothing. Safe for concurrent use.
+// Board keeps what each payworker told last of the payments. The zero value knows nothing. Safe for concurrent use.
 type Board struct {
 	mu   sync.Mutex
 	said map[string]said // by worker
@@ -42,7 +32,7 @@ func (b *Board) Hear(n events.PaymentsNotice, now time.Time) {
 		b.said = map[string]said{}
 	}
 	for node, s := range b.said {
-		if now.Sub(s.at) > Fresh {
+		if now.Sub(s.at) > toldFor {
 			delete(b.said, node)
 		}
 	}
@@ -55,28 +45,28 @@ func (b *Board) Payments(now time.Time) (Payments, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var p Payments
-	known, allowed := false, 0.0
+	known, allowed, backlog := false, 0.0, uint64(0)
 	var newest time.Time
 	for _, s := range b.said {
-		if now.Sub(s.at) > Fresh {
+		if now.Sub(s.at) > toldFor {
 			continue
 		}
 		known = known || s.Rate > 0 || s.Backlog == 0
 		p.Rate += s.Rate
 		allowed = max(allowed, s.Allowed)
 		if !s.at.Before(newest) { // each tells the backlog of all
-			p.Backlog, newest = s.Backlog, s.at
+			backlog, newest = s.Backlog, s.at
 		}
 	}
 	if !known {
 		return Payments{}, false
 	}
 	if allowed > 0 {
-		p.Rate = min(p.Rate, allowed/CallsEach)
+		p.Rate = min(p.Rate, allowed/events.CallsPerOrder)
 	}
-	if p.Backlog > 0 {
-		p.Wait = MaxWait
-		if seconds := float64(p.Backlog) / p.Rate; seconds < MaxWait.Seconds() {
+	if backlog > 0 {
+		p.Wait = maxPaymentWait
+		if seconds := float64(backlog) / p.Rate; seconds < maxPaymentWait.Seconds() {
 			p.Wait = time.Duration(seconds * float64(time.Second))
 		}
 	}
