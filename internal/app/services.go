@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -120,7 +121,7 @@ func RunPayworker(ctx context.Context, cfg Payworker, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
 	g.Go(func() error {
-		return payworker.Run(ctx, payworker.Deps{
+		deps := payworker.Deps{
 			Checkouts: p.consume(worker, checkoutsConsumer, events.Checkouts),
 			Orders:    p.consume(worker, "payworker-orders", events.Orders),
 			Payments:  p.consume(worker, "payworker-refunds", events.Payments, events.PaymentsOf(events.PaymentRefundRequested)),
@@ -130,8 +131,9 @@ func RunPayworker(ctx context.Context, cfg Payworker, log *slog.Logger) error {
 			Backlog: func(ctx context.Context) (uint64, error) {
 				return p.nats.Backlog(ctx, events.Checkouts, checkoutsConsumer)
 			},
-			Grace: cfg.AbandonGrace, SweepEvery: sweepEvery, Relay: p.relay(events.Payments), Now: time.Now, Log: log,
-		})
+			Grace: cfg.AbandonGrace, SweepEvery: sweepEvery, Now: time.Now, Log: log,
+		}
+		return p.relaying(ctx, events.Payments, func() error { return payworker.Run(ctx, deps) })
 	})
 	return g.Wait()
 }
@@ -148,11 +150,12 @@ func RunCommitter(ctx context.Context, cfg Committer, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.serveOps(ctx, cfg.OpsListen, nil) })
 	g.Go(func() error {
-		return committer.Run(ctx, committer.Deps{
+		deps := committer.Deps{
 			Authorized: p.consume(worker, "committer-payments", events.Payments, events.PaymentsOf(events.PaymentAuthorized)),
 			Orders:     p.consume(worker, "committer-orders", events.Orders),
-			Ledger:     p.store, Holds: p.redis, Relay: p.relay(events.Orders), Log: log,
-		})
+			Ledger:     p.store, Holds: p.redis, Log: log,
+		}
+		return p.relaying(ctx, events.Orders, func() error { return committer.Run(ctx, deps) })
 	})
 	return g.Wait()
 }
@@ -166,12 +169,19 @@ func (p *platform) consume(w nats.Worker, durable, stream string, subjects ...st
 	return func(ctx context.Context, handle events.Handler) error { return p.nats.Consume(ctx, w, handle) }
 }
 
-// relay publishes a stream's outbox.
-func (p *platform) relay(stream string) func(context.Context) {
-	return func(ctx context.Context) {
+// relaying does a service's work, and publishes a stream's outbox until it is done: what the last of it commits may go out
+// with the next relay.
+func (p *platform) relaying(ctx context.Context, stream string, work func() error) error {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var relay sync.WaitGroup
+	relay.Go(func() {
 		publish := func(ctx context.Context, outs []events.Outgoing) error {
 			return p.nats.PublishAll(ctx, events.Pack(outs))
 		}
 		p.store.Relay(ctx, stream, publish, func(err error) { p.log.Warn("relay", "error", err) })
-	}
+	})
+	err := work()
+	stop()
+	relay.Wait()
+	return err
 }

@@ -103,7 +103,7 @@ func setup(t *testing.T, seats int) *rig {
 		}
 	}
 	deps := committer.Deps{Authorized: given(&r.authorized), Orders: given(&r.order), Ledger: r.store, Holds: r.holds,
-		Relay: func(ctx context.Context) { <-ctx.Done() }, Log: slog.New(slog.DiscardHandler)}
+		Log: slog.New(slog.DiscardHandler)}
 	ended.Go(func() {
 		if err := committer.Run(ctx, deps); err != nil {
 			t.Error(err)

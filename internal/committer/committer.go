@@ -38,7 +38,6 @@ type Deps struct {
 
 	Ledger Ledger
 	Holds  Holds
-	Relay  func(ctx context.Context) // publishes the outbox of ORDERS until ctx ends
 	Log    *slog.Logger
 }
 
@@ -63,19 +62,10 @@ func Run(ctx context.Context, d Deps) error {
 	c := &committer{Deps: d}
 	c.commits = batch.New(Group(), c.commit)
 	c.freed = batch.New(lookups, d.Ledger.FreedSeats)
-	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
-	relayed := make(chan struct{})
-	go func() {
-		defer close(relayed)
-		d.Relay(relaying)
-	}()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.Authorized(gctx, c.authorized) })
 	g.Go(func() error { return d.Orders(gctx, c.order) })
-	err := g.Wait()
-	stopRelay()
-	<-relayed
-	return err
+	return g.Wait()
 }
 
 // authorized commits one payment, together with those that arrive around it.

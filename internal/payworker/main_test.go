@@ -121,7 +121,7 @@ func setupAt(t *testing.T, limit pace.Limit) *rig {
 		Attempts: s, Authorizations: s, Endings: s, Gateway: asking{gateway, r}, Till: gateway, Refunds: s, Returns: s, Hearing: s, Payback: gateway,
 		Pace: pacer, Holds: holds, Notify: r.told.add, Backlog: func(context.Context) (uint64, error) { return r.backlog.Load(), nil },
 		Grace: time.Minute, SweepEvery: 20 * time.Millisecond,
-		Relay: func(ctx context.Context) { <-ctx.Done() }, Now: c.Now, Log: slog.New(slog.DiscardHandler),
+		Now: c.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	var errs [2]error
 	ended.Go(func() { errs[0] = d.Run(ctx, ln) })

@@ -106,7 +106,6 @@ type Deps struct {
 	Holds          Holds
 	Backlog        func(ctx context.Context) (uint64, error) // checkouts that are stored and not dealt with, by any worker
 	Notify         func(subject string, data []byte) error   // tells who listens
-	Relay          func(ctx context.Context)                 // publishes the outbox of PAYMENTS until ctx ends
 
 	Grace      time.Duration // after its payment window an undecided attempt is left alone for so long
 	SweepEvery time.Duration // how often those are looked for
@@ -162,12 +161,6 @@ func newWorker(group batch.Config, d Deps) *worker {
 // Run works until ctx ends and what was under way is finished.
 func Run(ctx context.Context, d Deps) error {
 	w := newWorker(group, d)
-	relaying, stopRelay := context.WithCancel(context.WithoutCancel(ctx))
-	relayed := make(chan struct{})
-	go func() {
-		defer close(relayed)
-		d.Relay(relaying)
-	}()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.Checkouts(gctx, w.checkout) })
 	g.Go(func() error { return w.tell(gctx) })
@@ -175,10 +168,7 @@ func Run(ctx context.Context, d Deps) error {
 	g.Go(func() error { return d.Payments(gctx, w.refund) })
 	g.Go(func() error { return d.Webhooks(gctx, w.webhook) })
 	g.Go(func() error { return w.sweep(gctx) })
-	err := g.Wait()
-	stopRelay()
-	<-relayed
-	return err
+	return g.Wait()
 }
 
 // each gives a transaction over many items a result for every one.
