@@ -12,9 +12,5 @@ import (
 func main() { os.Exit(app.Main(run)) }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
-	cfg, err := app.Load[app.Committer]("committer", "Onsale's committer sells seats: it commits authorized payments, many in one transaction.", args, stdout)
-	if err != nil {
-		return err
-	}
-	return app.RunCommitter(ctx, cfg, app.NewLog(os.Stderr, cfg.LogLevel, "committer"))
+	return app.Serve(ctx, "committer", "Onsale's committer sells seats: it commits authorized payments, many in one transaction.", args, stdout, app.RunCommitter)
 }

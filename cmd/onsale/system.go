@@ -15,10 +15,6 @@ import (
 	"onsale/internal/app"
 	"onsale/internal/audit"
 	"onsale/internal/pace"
-	"onsale/internal/redis"
-	"onsale/internal/stripe"
-	"onsale/nats"
-	"onsale/store"
 )
 
 // setting is a value of the environment, or of the local system's file.
@@ -66,37 +62,16 @@ func (e *env) admin() (admin.Client, error) {
 
 // audit reads and compares everything.
 func (e *env) audit(settle time.Duration) (audit.Report, error) {
-	var natsURL, databaseURL, redisURL, stripeKey, stripeURL string
-	if err := e.settings(map[string]*string{"NATS_URL": &natsURL, "DATABASE_URL": &databaseURL, "REDIS_URL": &redisURL, "STRIPE_SECRET_KEY": &stripeKey}); err != nil {
+	var cfg app.Audit
+	if err := e.settings(map[string]*string{"NATS_URL": &cfg.NATSURL, "DATABASE_URL": &cfg.DatabaseURL, "REDIS_URL": &cfg.RedisURL, "STRIPE_SECRET_KEY": &cfg.StripeKey}); err != nil {
 		return audit.Report{}, err
 	}
-	stripeURL, _ = e.setting("STRIPE_API_URL") // unset with a real account
-	limit, err := e.stripeLimit()
-	if err != nil {
+	cfg.StripeURL, _ = e.setting("STRIPE_API_URL") // unset with a real account
+	var err error
+	if cfg.StripeLimit, err = e.stripeLimit(); err != nil {
 		return audit.Report{}, err
 	}
-	n, err := nats.Connect(nats.Config{URL: natsURL, Name: "onsale-audit", Log: e.log})
-	if err != nil {
-		return audit.Report{}, err
-	}
-	defer n.Close()
-	s, err := store.Open(e.ctx, databaseURL, 4, time.Now)
-	if err != nil {
-		return audit.Report{}, err
-	}
-	defer s.Close()
-	r, err := redis.Open(redisURL)
-	if err != nil {
-		return audit.Report{}, err
-	}
-	defer r.Close()
-	// It reads Stripe in turn with the payworkers: an audit of a running sale must not have its payments refused.
-	const call = 30 * time.Second
-	pacer := pace.New(pace.Config{Limit: limit, Store: r.Pace(stripeKey, limit), Call: call, Now: time.Now, Log: e.log})
-	return audit.Run(e.ctx, audit.Deps{
-		Books: s, Seats: r, Streams: n, Settle: settle, Now: time.Now,
-		Intents: stripe.New(stripe.Config{SecretKey: stripeKey, APIURL: stripeURL, Timeout: call, Pacer: pacer}),
-	})
+	return app.RunAudit(e.ctx, cfg, settle, e.log)
 }
 
 // stripeLimit is the account's, as the payworkers have it.
@@ -112,7 +87,7 @@ func (e *env) stripeLimit() (pace.Limit, error) {
 		}
 		return v, nil
 	}
-	rate, err1 := number("STRIPE_RATE", app.DefaultStripeRate)
+	rate, err1 := number("STRIPE_RATE", app.Defaults[app.Payworker]().StripeRate)
 	burst, err2 := number("STRIPE_BURST", 0)
 	return app.StripeLimit(rate, int(burst)), errors.Join(err1, err2)
 }

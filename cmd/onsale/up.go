@@ -47,7 +47,7 @@ func (c *upCmd) Run(e *env) error {
 	app.Collect(app.CollectSeldom, os.Getenv)
 	l, err := up.Start(e.ctx, up.Config{
 		Dir: e.cli.Data, Fresh: c.Fresh, Listen: c.Listen, OpsListen: c.OpsListen, Services: c.Services, Durable: true,
-		NATSURL: c.NATSURL, DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, StripeKey: c.StripeKey, WebhookSecret: c.WebhookSecret, Entry: c.EntryCost, StripeRate: c.StripeRate,
+		NATSURL: c.NATSURL, DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL, StripeKey: c.StripeKey, WebhookSecret: c.WebhookSecret, Entry: &c.EntryCost, StripeRate: c.StripeRate,
 		Log: app.NewLog(os.Stderr, e.cli.LogLevel, "onsale"), Progress: func(line string) { fmt.Fprintln(e.out, "·", line) },
 	})
 	if err != nil {

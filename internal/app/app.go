@@ -43,6 +43,15 @@ func Main(run func(ctx context.Context, args []string, stdout io.Writer) error) 
 	return 1
 }
 
+// Serve is a service as a binary of its own: it reads the configuration and runs until ctx ends.
+func Serve[C configuration](ctx context.Context, name, about string, args []string, stdout io.Writer, run func(context.Context, C, *slog.Logger) error) error {
+	cfg, err := Load[C](name, about, args, stdout)
+	if err != nil {
+		return err
+	}
+	return run(ctx, cfg, NewLog(os.Stderr, cfg.common().LogLevel, name))
+}
+
 // NewLog is the structured log of a binary.
 func NewLog(w io.Writer, level slog.Level, service string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})).With("service", service)

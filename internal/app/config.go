@@ -30,9 +30,6 @@ type Common struct {
 	CheckConfig  bool       `name:"check-config" help:"Print the configuration, secrets redacted, and end."`
 }
 
-// DefaultMaxChunk is how many joins a message of the line carries at most. The stream syncs once a message.
-const DefaultMaxChunk = 1024
-
 // API is the configuration of the api.
 type API struct {
 	Common       `embed:""`
@@ -45,7 +42,7 @@ type API struct {
 	EntryCost      `embed:""`
 	AdminToken     string   `name:"admin-token" env:"ADMIN_TOKEN" help:"The operators' token, at least 16 characters; empty turns the admin routes off." secret:"all"`
 	WebhookSecrets []string `name:"stripe-webhook-secrets" env:"STRIPE_WEBHOOK_SECRETS" help:"Signing secrets of Stripe's webhooks; two during a rotation." secret:"all"`
-	MaxChunk       int      `name:"max-chunk" env:"MAX_CHUNK" default:"1024" help:"Joins in one message of the line."`
+	MaxChunk       int      `name:"max-chunk" env:"MAX_CHUNK" default:"1024" help:"Joins in one message of the line, at most: the stream syncs once a message."`
 }
 
 // Admitter is the configuration of the admitter.
@@ -55,7 +52,8 @@ type Admitter struct {
 	BeaconURL []string      `name:"beacon-url" env:"BEACON_URL" help:"Relays of drand, where events may name a public random value for their draw."`
 }
 
-// Payworker is the configuration of the payworker.
+// Payworker is the configuration of the payworker. Any account of Stripe's takes 25 calls a second: they are the limit of
+// one endpoint, and in a sandbox of all together (https://docs.stripe.com/rate-limits).
 type Payworker struct {
 	Common          `embed:""`
 	StripeSecretKey string        `name:"stripe-secret-key" env:"STRIPE_SECRET_KEY" required:"" help:"Stripe's API key." secret:"all"`
@@ -123,10 +121,6 @@ func (c Admitter) Validate() error {
 	return errors.Join(c.Common.Validate(), relays, unless(c.Tick >= 10*time.Millisecond && c.Tick <= time.Second, "tick must be 10ms to 1s"))
 }
 
-// DefaultStripeRate is what any account of Stripe's takes: 25 calls a second are the limit of one endpoint, and in a
-// sandbox of all together (https://docs.stripe.com/rate-limits).
-const DefaultStripeRate = 25
-
 // MaxStripeRate bounds the settings of the rate and of the burst.
 const MaxStripeRate = 10_000
 
@@ -177,8 +171,32 @@ func missing(value, setting string) error { return unless(value != "", setting+"
 // ErrChecked ends a binary that was only asked to check its configuration.
 var ErrChecked = errors.New("configuration checked")
 
+// configuration is a service's, with what all have in common.
+type configuration interface {
+	Validate() error
+	common() Common
+}
+
+func (c Common) common() Common { return c }
+
+// Defaults is a service's configuration where nothing is set.
+func Defaults[C configuration]() C {
+	var c C
+	parser, err := kong.New(&c)
+	if err != nil {
+		panic(err) // the tags are wrong
+	}
+	for _, f := range parser.Model.Flags {
+		f.Tag.Envs = nil
+		if err := f.Reset(); err != nil {
+			panic(err) // likewise
+		}
+	}
+	return c
+}
+
 // Load reads a binary's configuration from its flags and the environment.
-func Load[C interface{ Validate() error }](name, about string, args []string, stdout io.Writer) (C, error) {
+func Load[C configuration](name, about string, args []string, stdout io.Writer) (C, error) {
 	var c C
 	parser, err := kong.New(&c, kong.Name(name), kong.Description(about), kong.Writers(stdout, stdout), kong.UsageOnError())
 	if err != nil {
@@ -187,7 +205,7 @@ func Load[C interface{ Validate() error }](name, about string, args []string, st
 	if _, err := parser.Parse(args); err != nil {
 		return c, err
 	}
-	if common := reflect.ValueOf(c).FieldByName("Common").Interface().(Common); common.CheckConfig {
+	if c.common().CheckConfig {
 		describe(stdout, reflect.ValueOf(c))
 		return c, ErrChecked
 	}

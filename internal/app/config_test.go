@@ -2,8 +2,10 @@ package app
 
 import (
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 )
 
 // All that a binary lacks is told at once, each setting once and by its variable, and a wrong value beside it.
@@ -42,5 +44,19 @@ func TestLoad_TellsAllThatIsMissing(t *testing.T) {
 	}
 	if err := load["api"](strings.Fields("--pass-keys=AAAA")); !strings.Contains(err.Error(), "pass-keys (PASS_KEYS): pass key 1: not the base64 of 32 bytes") {
 		t.Errorf("a key that is none: %v", err)
+	}
+}
+
+// What is tested and measured on a local system runs on what the binaries do, whatever this process's environment says.
+func TestDefaults_AreTheBinaries(t *testing.T) {
+	t.Setenv("STRIPE_RATE", "7")
+	t.Setenv("PAYWORKER_CONCURRENCY", "many")
+	c := Defaults[Payworker]()
+	if c.StripeRate != 25 || c.Concurrency != 128 || c.AckWait != 40*time.Second || c.LogLevel != slog.LevelInfo {
+		t.Errorf("%+v", c)
+	}
+	c.NATSURL, c.DatabaseURL, c.RedisURL, c.StripeSecretKey = "nats://n", "postgres://d", "redis://r", "sk"
+	if err := c.Validate(); err != nil {
+		t.Error(err)
 	}
 }

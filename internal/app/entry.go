@@ -22,15 +22,6 @@ type EntryCost struct {
 	TrustedProxies    []string      `name:"trusted-proxies" env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Networks of proxies whose X-Forwarded-For is believed."`
 }
 
-// DefaultEntryCost asks for nothing.
-func DefaultEntryCost() EntryCost {
-	p := entry.DefaultPolicy()
-	return EntryCost{
-		EntryProofBits: p.ProofBits, EntryProofBitsMax: p.ProofBitsMax, EntryAddressBurst: p.AddressLimit.Burst,
-		EntryAddressEvery: time.Duration(p.AddressLimit.EveryMS) * time.Millisecond, EntryAutoAbove: p.AutoAbove,
-	}
-}
-
 // entry reads it for the api, and says all that is wrong with it.
 func (c EntryCost) entry() (api.Entry, error) {
 	e := api.Entry{Policy: entry.Policy{

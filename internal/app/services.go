@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -76,6 +77,12 @@ func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) err
 		})
 	})
 	return g.Wait()
+}
+
+// RunAPIAlone is RunAPI in a process that does nothing else.
+func RunAPIAlone(ctx context.Context, cfg API, log *slog.Logger) error {
+	Collect(CollectOften, os.Getenv)
+	return RunAPI(ctx, cfg, nil, log)
 }
 
 // RunAdmitter moves the lines.

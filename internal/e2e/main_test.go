@@ -15,12 +15,9 @@ import (
 	"github.com/google/uuid"
 
 	"onsale/internal/admin"
+	"onsale/internal/app"
 	"onsale/internal/audit"
-	"onsale/internal/redis"
-	"onsale/internal/stripe"
 	"onsale/internal/up"
-	"onsale/nats"
-	"onsale/store"
 )
 
 func TestMain(m *testing.M) {
@@ -115,25 +112,9 @@ func createSmall(t *testing.T, l *up.Local, id string, seats int) {
 // auditOf audits a system.
 func auditOf(t *testing.T, l *up.Local, settle time.Duration) audit.Report {
 	t.Helper()
-	n, err := nats.Connect(nats.Config{URL: l.NATSURL, Name: "audit", Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer n.Close()
-	s, err := store.Open(t.Context(), l.DatabaseURL, 4, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	r, err := redis.Open(l.RedisURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	report, err := audit.Run(t.Context(), audit.Deps{
-		Books: s, Seats: r, Streams: n, Settle: settle, Now: time.Now,
-		Intents: stripe.New(stripe.Config{SecretKey: l.StripeKey, APIURL: l.StripeURL, Timeout: 30 * time.Second}),
-	})
+	report, err := app.RunAudit(t.Context(), app.Audit{
+		NATSURL: l.NATSURL, DatabaseURL: l.DatabaseURL, RedisURL: l.RedisURL, StripeKey: l.StripeKey, StripeURL: l.StripeURL,
+	}, settle, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

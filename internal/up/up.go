@@ -13,7 +13,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,14 +38,13 @@ type Config struct {
 	NATSURL, DatabaseURL, RedisURL string // each names one that runs already
 	StripeKey, WebhookSecret       string // of a real account; "" starts the double
 
-	StripeRate *float64 // calls a second of the account; nil for app.DefaultStripeRate, and for no limit with the double
+	StripeRate *float64 // calls a second of the account; nil for the payworker's default, and for no limit with the double
 
 	// Services "all" runs the four services in this process, "none" leaves them to be run as binaries with
 	// the environment that is written to the data folder.
 	Services string
-	Durable  bool          // fsync everywhere; without it only tests should run
-	MaxChunk int           // joins in one message; 0 for the default
-	Entry    app.EntryCost // what joins are asked for; zero for nothing
+	Durable  bool           // fsync everywhere; without it only tests should run
+	Entry    *app.EntryCost // what joins are asked for; nil for nothing
 	Log      *slog.Logger
 	Progress func(string)
 }
@@ -277,39 +275,30 @@ type configs struct {
 
 // configs are what each service is told.
 func (l *Local) configs(cfg Config, sec secrets, opsAddr string) configs {
-	common := app.Common{NATSURL: l.NATSURL, NATSReplicas: 1, DatabaseURL: l.DatabaseURL}
-	withOps := common
-	withOps.OpsListen = opsAddr
-	webhook := sec.WebhookSecret
+	all := configs{app.Defaults[app.API](), app.Defaults[app.Admitter](), app.Defaults[app.Payworker](), app.Defaults[app.Committer]()}
+	for _, c := range []*app.Common{&all.api.Common, &all.admitter.Common, &all.payworker.Common, &all.committer.Common} {
+		c.NATSURL, c.DatabaseURL, c.OpsListen = l.NATSURL, l.DatabaseURL, ""
+	}
+	api, pay := &all.api, &all.payworker
+	api.OpsListen, api.Listen, api.RedisURL = opsAddr, strings.TrimPrefix(l.BaseURL, "http://"), l.RedisURL
+	api.TicketSecret, api.PassKeys, api.AdminToken, api.WebhookSecrets = sec.TicketSecret, sec.PassKey, sec.AdminToken, []string{sec.WebhookSecret}
+	if cfg.Entry != nil {
+		api.EntryCost = *cfg.Entry
+	}
+	pay.RedisURL, pay.StripeSecretKey, pay.StripeAPIURL = l.RedisURL, l.StripeKey, l.StripeURL
 	if cfg.StripeKey != "" {
-		webhook = cfg.WebhookSecret
+		api.WebhookSecrets = []string{cfg.WebhookSecret}
+	} else {
+		pay.StripeRate = 0
 	}
-	maxChunk := cfg.MaxChunk
-	if maxChunk == 0 {
-		maxChunk = app.DefaultMaxChunk
-	}
-	cost := cfg.Entry
-	if reflect.ValueOf(cost).IsZero() {
-		cost = app.DefaultEntryCost()
-	}
-	var stripeRate float64
 	if cfg.StripeRate != nil {
-		stripeRate = *cfg.StripeRate
-	} else if cfg.StripeKey != "" {
-		stripeRate = app.DefaultStripeRate
+		pay.StripeRate = *cfg.StripeRate
 	}
-	payments := 128
-	if stripeRate == 0 {
-		payments = 512 // the double takes as many as come, and none waits for its turn
+	if pay.StripeRate == 0 {
+		pay.Concurrency = 512 // the double takes as many as come, and none waits for its turn
 	}
-	return configs{
-		api: app.API{Common: withOps, RedisURL: l.RedisURL, Listen: strings.TrimPrefix(l.BaseURL, "http://"), TicketSecret: sec.TicketSecret,
-			PassKeys: sec.PassKey, PassTTL: 10 * time.Minute, AdminToken: sec.AdminToken, WebhookSecrets: []string{webhook}, MaxChunk: maxChunk, EntryCost: cost},
-		admitter: app.Admitter{Common: common, Tick: 100 * time.Millisecond},
-		payworker: app.Payworker{Common: common, StripeSecretKey: l.StripeKey, StripeAPIURL: l.StripeURL, StripeTimeout: 20 * time.Second,
-			RedisURL: l.RedisURL, StripeRate: stripeRate, AckWait: 40 * time.Second, Concurrency: payments, AbandonGrace: time.Minute},
-		committer: app.Committer{Common: common, RedisURL: l.RedisURL, AckWait: 30 * time.Second, Concurrency: 512},
-	}
+	all.committer.RedisURL = l.RedisURL
+	return all
 }
 
 // environment is what the four binaries and the operator's commands need to reach this system.
