@@ -122,7 +122,7 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 // bind takes the hold for this order. A hold whose earlier order failed to be paid may be tried again.
 func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, hold, order uuid.UUID, request [32]byte) (sale.Hold, error) {
 	// The payment begins once those before it are dealt with; the payworker extends the hold anew when it begins.
-	waits, _ := s.payments.Payments(s.Now())
+	waits, _ := s.sales.payments.Payments(s.Now())
 	b := sale.Binding{Order: order, Request: request, Wait: waits.Wait, Window: o.event.Rules.PaymentWindow}
 	h, err := s.Holds.Bind(ctx, o.event.ID, session, hold, b)
 	if other := boundTo(err); other != "" {
@@ -267,7 +267,7 @@ type wait struct {
 func (s *server) waitFor(order uuid.UUID, prefer string) wait {
 	w := wait{server: s, limit: preferredWait(prefer), forget: func() {}}
 	if w.limit > 0 {
-		w.woken, w.forget = s.told.add(order)
+		w.woken, w.forget = s.sales.told.add(order)
 	}
 	return w
 }

@@ -56,7 +56,7 @@ func (k *keptPlaces) Recall(_ context.Context, _ line.Key, sessions []sale.Sessi
 // lineOf makes a line of chunks of a size, and a sale that has counted it.
 func lineOf(chunks, size int) (*lineStream, *keptPlaces, *sales, *onSale) {
 	stream, places := &lineStream{}, &keptPlaces{}
-	s := &sales{server: &server{Deps: Deps{Streams: stream, Places: places, Log: slog.New(slog.DiscardHandler)}}}
+	s := &sales{Deps: Deps{Streams: stream, Places: places, Log: slog.New(slog.DiscardHandler)}}
 	o := &onSale{event: sale.Event{ID: "gala"}, epoch: 7, line: line.NewIndex(), lanes: map[string]*lane{}}
 	o.general = &lane{memory: newMemory(places, o.key(""))}
 	for i := range chunks {

@@ -17,9 +17,13 @@ import (
 	"onsale/internal/sale"
 )
 
-// sales are all events, and what the streams say of them.
+// sales are all events, and what the streams say of them. Requests ask them; they know nothing of requests but who waits.
 type sales struct {
-	*server
+	Deps
+	life     context.Context // of the followers; ends when the service does
+	told     *waiters
+	payments line.Board // as the payworkers tell
+
 	loading singleflight.Group
 	current atomic.Bool // the streams have been read up to where they were when this node began
 
@@ -42,8 +46,8 @@ const (
 	drainLimit   = 3 * time.Second
 )
 
-func newSales(s *server) *sales {
-	return &sales{server: s, byID: map[string]*onSale{}, admissions: map[string]*logged{}, left: map[string]*line.Marks{}, sold: map[string]map[string]string{}, freed: map[string]bool{}}
+func newSales(life context.Context, d Deps) *sales {
+	return &sales{Deps: d, life: life, told: newWaiters(), byID: map[string]*onSale{}, admissions: map[string]*logged{}, left: map[string]*line.Marks{}, sold: map[string]map[string]string{}, freed: map[string]bool{}}
 }
 
 // follow keeps the node's knowledge current until ctx ends.

@@ -110,9 +110,9 @@ func theatreNode(t *testing.T, streams int) (*server, *onSale, *theatre, context
 	life, end := context.WithCancel(t.Context())
 	s := &server{
 		Deps: Deps{Memory: h, Catalog: h, Notices: h, Passes: passes, Now: time.Now, Log: slog.New(slog.DiscardHandler)},
-		life: life, streams: newStreams(streams), heartbeat: heartbeat, notices: newNotices(h, time.Now), told: newWaiters(),
+		life: life, streams: newStreams(streams), heartbeat: heartbeat, notices: newNotices(h, time.Now),
 	}
-	s.sales = newSales(s)
+	s.sales = newSales(life, s.Deps)
 	o := &onSale{event: sale.Event{ID: "gala", Currency: "eur"}, ordinal: map[string]int{}}
 	for i, id := range []string{"a", "b", "c"} {
 		o.seats, o.ordinal[id] = append(o.seats, sale.Seat{ID: id}), i

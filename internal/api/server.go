@@ -102,12 +102,10 @@ type server struct {
 	sales  *sales
 	orders *batch.Group[uuid.UUID, sale.Order]    // looks orders up, those of many requests at once
 	takes  *batch.Group[sale.Wanted, sale.Taking] // takes seats, those of many requests at once
-	told   *waiters
 
 	checkouts, webhooks *batch.Group[events.Outgoing, stored] // what is answered once it is durable
 
 	notices   *notices
-	payments  line.Board // as the payworkers tell
 	streams   *streams
 	heartbeat time.Duration // of such a stream
 
@@ -136,7 +134,7 @@ func Run(ctx context.Context, d Deps) error {
 
 func newServer(life context.Context, d Deps) *server {
 	s := &server{
-		Deps: d, life: life, orders: batch.New(lookups, d.Catalog.Orders), told: newWaiters(), door: newDoor(d.Entry),
+		Deps: d, life: life, orders: batch.New(lookups, d.Catalog.Orders), door: newDoor(d.Entry),
 		sending: make(chan struct{}, pagesAtOnce), reading: make(chan struct{}, readersAtOnce), proving: make(chan struct{}, proversAtOnce),
 	}
 	s.takes = batch.New(takeGroup, func(ctx context.Context, wanted []sale.Wanted) ([]sale.Taking, error) {
@@ -144,7 +142,7 @@ func newServer(life context.Context, d Deps) *server {
 	})
 	s.checkouts, s.webhooks = batch.New(checkoutGroup, s.store), batch.New(webhookGroup, s.store)
 	s.notices, s.streams, s.heartbeat = newNotices(d.Notices, d.Now), newStreams(maxStreams), heartbeat
-	s.sales = newSales(s)
+	s.sales = newSales(life, d)
 	return s
 }
 

@@ -24,7 +24,7 @@ func TestPaid_WakesWhereThereIsMoreToRead(t *testing.T) {
 		events.PaymentDeclined: true, events.PaymentActionRequired: true, events.PaymentCanceled: true,
 	} {
 		order := uuid.New()
-		woken, forget := s.told.add(order)
+		woken, forget := s.sales.told.add(order)
 		s.sales.paid(events.Message{Subject: events.PaymentSubject("gala", outcome),
 			Data: events.Encode(events.Payment{V: events.Version, Outcome: outcome, OrderID: order, EventID: "gala"})})
 		select {
