@@ -238,7 +238,7 @@ func (v *verification) checkBeacon(ctx context.Context) error {
 	if v.first.Beacon == "" {
 		return nil
 	}
-	ref, err := beacon.ParseRef(v.first.Beacon)
+	ref, err := draw.ParseBeaconRef(v.first.Beacon)
 	if err != nil {
 		v.breach("admission 1", "%v", err)
 		return nil
@@ -257,7 +257,7 @@ func (v *verification) checkBeacon(ctx context.Context) error {
 }
 
 // askChain holds the value that the draw used against the one that the chain signed.
-func (v *verification) askChain(ctx context.Context, ref beacon.Ref, value string) error {
+func (v *verification) askChain(ctx context.Context, ref draw.BeaconRef, value string) error {
 	client, err := beacon.NewClient(beacon.Config{Relays: v.relays, Chain: ref.Chain, Timeout: beaconTimeout}, nil)
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"onsale/events"
-	"onsale/internal/beacon"
 	"onsale/internal/beacon/double"
 	"onsale/internal/draw"
 	"onsale/internal/line"
@@ -367,7 +366,7 @@ func TestVerify_Beacon(t *testing.T) {
 	t.Cleanup(relay.Close)
 	of := func(round uint64) (string, string) {
 		v := chain.Value(round)
-		return beacon.Ref{Chain: chain.Chain().Hash, Round: round}.String(), hex.EncodeToString(v.Randomness[:])
+		return draw.BeaconRef{Chain: chain.Chain().Hash, Round: round}.String(), hex.EncodeToString(v.Randomness[:])
 	}
 	after := chain.Chain().FirstAfter(began)
 	name, value := of(after)

@@ -18,7 +18,6 @@ import (
 
 	"onsale/events"
 	"onsale/internal/access"
-	"onsale/internal/beacon"
 	"onsale/internal/draw"
 	"onsale/internal/line"
 	"onsale/internal/plan"
@@ -167,7 +166,7 @@ func (r CreateEvent) event() (sale.Event, []sale.Seat, error) {
 	refuse(!(e.Rate > 0 && e.Rate <= line.MaxRate), "rate must be above 0 and at most 1000000 fans a second")
 	refuse(e.Cap < 0 || e.Cap > maxCap, "cap must be 0 to 10000000 shoppers")
 	if e.Beacon != "" {
-		if _, err := beacon.ParseRef(e.Beacon); err != nil {
+		if _, err := draw.ParseBeaconRef(e.Beacon); err != nil {
 			wrong = append(wrong, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"onsale/internal/beacon"
+	"onsale/internal/draw"
 )
 
 // beaconTimeout bounds one request to a relay.
@@ -28,7 +29,7 @@ func newBeacons(relays []string) *beacons {
 
 // Value is the value that a name stands for, once it is published.
 func (b *beacons) Value(ctx context.Context, name string) ([]byte, error) {
-	ref, err := beacon.ParseRef(name)
+	ref, err := draw.ParseBeaconRef(name)
 	if err != nil {
 		return nil, err
 	}

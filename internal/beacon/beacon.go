@@ -4,15 +4,12 @@
 // bls-unchained-g1-rfc9380, such as the League of Entropy's quicknet).
 //
 // The package promises that a value it returns was signed by the named chain for the named round: whoever carried it
-// is not trusted. It is an adapter to the outside; cmd plugs it in. Verify and Ref need no network, so an auditor can
-// use them too.
+// is not trusted. It is an adapter to the outside; cmd plugs it in. Verify needs no network, so an auditor can use it
+// too. A value's name is draw.BeaconRef.
 package beacon
 
 import (
 	"context"
-	"encoding/hex"
-	"strconv"
-	"strings"
 
 	"onsale/internal/sale"
 )
@@ -40,41 +37,3 @@ var (
 	// ErrScheme is a chain whose signatures are not verified here; see Scheme.
 	ErrScheme = sale.Errorf(sale.Invalid, "beacon_scheme", "the chain does not sign by the scheme %s", Scheme)
 )
-
-// maxRound keeps times within int64 seconds at the longest period. At 3 s it is a hundred thousand years away.
-const maxRound = 1 << 40
-
-// Ref names a value in advance: the chain by its hash, and the round. Its text is "<chain>/<round>", as an event's
-// first admission record has it.
-type Ref struct {
-	Chain [32]byte
-	Round uint64 // from 1
-}
-
-// ParseRef reads a Ref. What it can't read is Invalid.
-func ParseRef(s string) (Ref, error) {
-	bad := sale.Errorf(sale.Invalid, "bad_beacon", "a beacon is named <chain hash, 64 hex digits>/<round>, not %q", s)
-	chain, number, found := strings.Cut(s, "/")
-	round, err := strconv.ParseUint(number, 10, 64)
-	if !found || err != nil || round == 0 || round > maxRound || strconv.FormatUint(round, 10) != number {
-		return Ref{}, bad
-	}
-	hash, err := parseHash(chain)
-	if err != nil {
-		return Ref{}, bad
-	}
-	return Ref{Chain: hash, Round: round}, nil
-}
-
-// String is what ParseRef reads.
-func (r Ref) String() string {
-	return hex.EncodeToString(r.Chain[:]) + "/" + strconv.FormatUint(r.Round, 10)
-}
-
-func parseHash(s string) (h [32]byte, err error) {
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(h) || hex.EncodeToString(b) != s {
-		return h, sale.Errorf(sale.Invalid, "bad_beacon", "not a hash of 64 lowercase hex digits: %q", s)
-	}
-	return [32]byte(b), nil
-}

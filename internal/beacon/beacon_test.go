@@ -115,18 +115,3 @@ func TestParseChain_RefusesWhatTheHashIsNotOf(t *testing.T) {
 		}
 	}
 }
-
-func TestRef(t *testing.T) {
-	t.Parallel()
-	text := quicknet + "/1000"
-	ref, err := beacon.ParseRef(text)
-	if err != nil || ref.Round != 1000 || ref.Chain != [32]byte(unhex(t, quicknet)) || ref.String() != text {
-		t.Errorf("%v, %v", ref, err)
-	}
-	for _, bad := range []string{"", quicknet, quicknet + "/", quicknet + "/0", quicknet + "/01", quicknet + "/+1", quicknet + "/1/2",
-		quicknet + "/99999999999999", quicknet[2:] + "/1", strings.ToUpper(quicknet) + "/1", "zz" + quicknet[2:] + "/1"} {
-		if _, err := beacon.ParseRef(bad); sale.CodeOf(err) != "bad_beacon" {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cloudflare/circl/sign/bls"
+
+	"onsale/internal/draw"
 )
 
 // Scheme is the one scheme of signatures that is verified here: a signature in G1 of BLS12-381, a key in G2, over
@@ -82,7 +84,7 @@ func ChainHash(period, genesis int64, publicKey, groupHash []byte, name string) 
 
 // At is when a round is published.
 func (c Chain) At(round uint64) time.Time {
-	rounds := min(max(round, 1), maxRound) - 1
+	rounds := min(max(round, 1), draw.MaxBeaconRound) - 1
 	return time.Unix(c.Genesis.Unix()+int64(rounds)*int64(c.Period/time.Second), 0).UTC()
 }
 
@@ -91,7 +93,7 @@ func (c Chain) FirstAfter(t time.Time) uint64 {
 	if t.Before(c.Genesis) {
 		return 1
 	}
-	return min(uint64((t.Unix()-c.Genesis.Unix())/int64(c.Period/time.Second))+2, maxRound)
+	return min(uint64((t.Unix()-c.Genesis.Unix())/int64(c.Period/time.Second))+2, draw.MaxBeaconRound)
 }
 
 // Verify checks that the chain signed the value; else the error is ErrUntrusted.

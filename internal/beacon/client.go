@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"onsale/internal/draw"
 	"onsale/internal/sale"
 )
 
@@ -94,7 +95,7 @@ func (c *Client) chainFrom(ctx context.Context, relay string) (Chain, error) {
 
 // Round is the value of a round, from 1, verified. See Source for its errors.
 func (c *Client) Round(ctx context.Context, round uint64) (Value, error) {
-	if round == 0 || round > maxRound {
+	if round == 0 || round > draw.MaxBeaconRound {
 		return Value{}, sale.Errorf(sale.Invalid, "bad_beacon", "there is no round %d", round)
 	}
 	return first(c, ctx, func(ctx context.Context, relay string) (Value, error) { return c.roundFrom(ctx, relay, round) })

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"onsale/internal/admin"
-	"onsale/internal/beacon"
 	"onsale/internal/beacon/double"
 	"onsale/internal/draw"
 	"onsale/internal/sale"
@@ -224,7 +223,7 @@ func TestDrawWaitsForItsBeacon(t *testing.T) {
 	const round = 100
 	l := together(t) // whose admitter knows no relay
 	chain, relay, publish := relayAt(t, round)
-	name := beacon.Ref{Chain: chain.Chain().Hash, Round: round}.String()
+	name := draw.BeaconRef{Chain: chain.Chain().Hash, Round: round}.String()
 	create(t, l, "random", func(e *admin.CreateEvent) { e.Beacon = name })
 	fans := joinMany(t, l.BaseURL, "random", 0, 50, 10)
 	blind := runNode(t, l, "admitter")
