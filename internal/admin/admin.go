@@ -185,13 +185,9 @@ func (r CreateEvent) event() (sale.Event, []sale.Seat, error) {
 		e.Name = p.Name
 	}
 	refuse(e.Name == "", "the event has no name, and neither has its plan")
-	priced, err := p.Price(r.Prices)
+	seats, err := p.Price(r.Prices)
 	if err != nil {
 		wrong = append(wrong, err)
-	}
-	seats := make([]sale.Seat, len(priced))
-	for i, t := range priced {
-		seats[i] = sale.Seat{ID: t.ID, Zone: t.Zone, Row: t.Row, Number: t.Number, Category: t.Category, Price: t.Price, X: t.X, Y: t.Y}
 	}
 	return e, seats, errors.Join(wrong...)
 }

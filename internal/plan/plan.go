@@ -3,7 +3,7 @@
 // It promises that a Plan it returned can be sold from: there is at least one seat, every seat has an
 // id that is unique and safe in keys and addresses, and a category that the plan names. What stands in
 // the way is reported all at once, each problem with its place in the file. The package is pure domain
-// (it imports only the standard library), and anyone may import it.
+// (it imports only the standard library and package sale), and anyone may import it.
 package plan
 
 import "math"
@@ -63,7 +63,7 @@ type RowPlace struct {
 	Radius   float64 `json:"radius,omitempty"` // zero: DefaultRadius
 }
 
-// A Seat is one seat of a plan with all that is known of it, by itself.
+// A Seat is one seat of a plan with all that is known of it, by itself. It has no price; Price gives what can be sold.
 type Seat struct {
 	ID       string // the file's seat_guid, unique in the plan
 	Zone     string

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"onsale/internal/sale"
 )
 
 // maxPrice, in minor units, keeps the sum over all seats of the largest plan within an int64.
@@ -16,12 +18,6 @@ const maxPrice = 1_000_000_000_000
 
 // Prices maps a category's name to a seat's price in minor units of the event's currency.
 type Prices map[string]int64
-
-// A PricedSeat is a seat and its price in minor units of the event's currency.
-type PricedSeat struct {
-	Seat
-	Price int64
-}
 
 // ParsePrices reads prices in minor units as a person writes them: Stalls=8500,Balcony=4500. A pair
 // whose name has a comma is put in double quotes as in CSV: "Rows A, B=4500". All problems are reported
@@ -86,7 +82,7 @@ func splitPairs(s string) ([]string, error) {
 // Price gives every seat its category's price, in the order of Seats. A category with seats needs a
 // price, and a price needs a category of the plan: a misspelled name is an error, not a seat for free.
 // All problems are reported at once; each is ErrInvalid.
-func (p *Plan) Price(prices Prices) ([]PricedSeat, error) {
+func (p *Plan) Price(prices Prices) ([]sale.Seat, error) {
 	seats := p.Seats()
 	used := make(map[string]int, len(p.Categories))
 	for _, seat := range seats {
@@ -117,9 +113,9 @@ func (p *Plan) Price(prices Prices) ([]PricedSeat, error) {
 	if err := found.err(); err != nil {
 		return nil, err
 	}
-	priced := make([]PricedSeat, len(seats))
-	for i, seat := range seats {
-		priced[i] = PricedSeat{Seat: seat, Price: prices[seat.Category]}
+	priced := make([]sale.Seat, len(seats))
+	for i, s := range seats {
+		priced[i] = sale.Seat{ID: s.ID, Zone: s.Zone, Row: s.Row, Number: s.Number, Category: s.Category, Price: prices[s.Category], X: s.X, Y: s.Y}
 	}
 	return priced, nil
 }

@@ -2,10 +2,12 @@ package plan_test
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"onsale/internal/plan"
+	"onsale/internal/sale"
 )
 
 func TestParsePrices(t *testing.T) {
@@ -80,14 +82,13 @@ func TestPrice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seats := p.Seats()
-	if len(priced) != len(seats) {
-		t.Fatalf("%d priced seats, want %d", len(priced), len(seats))
+	want := []sale.Seat{
+		{ID: "S-A-1", Zone: "Main", Row: "A", Number: "1", Category: "Stalls", Price: 8500, X: 110.35, Y: 200.3},
+		{ID: "S:A/2#b_.", Zone: "Main", Row: "A", Number: "2", Category: "Boxes", Price: 12000, X: 84.75, Y: 210.1},
+		{ID: "B1", Row: "B", Number: "1", Category: "Stalls", Price: 8500, X: 3, Y: 4},
 	}
-	for i, want := range []int64{8500, 12000, 8500} {
-		if priced[i].Seat != seats[i] || priced[i].Price != want {
-			t.Errorf("seat %d = %+v, want %+v at %d", i, priced[i], seats[i], want)
-		}
+	if !slices.Equal(priced, want) {
+		t.Errorf("Price = %+v\nwant %+v", priced, want)
 	}
 }
 

@@ -195,7 +195,7 @@ func (p *Plan) checkTogether(t *rapid.T, w Wish, free []bool, got []int) {
 // TestOfARealVenue looks at a theatre, whose rows have aisles and are bent.
 func TestOfARealVenue(t *testing.T) {
 	t.Parallel()
-	seats := priced(venue.Theatre())
+	seats := priced(t, venue.Theatre())
 	p := New(seats)
 	free := make([]bool, len(seats))
 	for i := range free {
@@ -218,10 +218,15 @@ func TestOfARealVenue(t *testing.T) {
 	}
 }
 
-func priced(p *plan.Plan) []sale.Seat {
-	var seats []sale.Seat
-	for _, t := range p.Seats() {
-		seats = append(seats, sale.Seat{ID: t.ID, Zone: t.Zone, Row: t.Row, Number: t.Number, Category: t.Category, X: t.X, Y: t.Y})
+func priced(tb testing.TB, p *plan.Plan) []sale.Seat {
+	tb.Helper()
+	prices := plan.Prices{}
+	for _, c := range p.Categories {
+		prices[c.Name] = 5000
+	}
+	seats, err := p.Price(prices)
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return seats
 }

@@ -125,7 +125,7 @@ func TestSplitIsAsItsRuleReads(t *testing.T) {
 
 func TestSplitOfARealVenueIsAsItsRuleReads(t *testing.T) {
 	t.Parallel()
-	seats := priced(venue.Theatre())
+	seats := priced(t, venue.Theatre())
 	p := New(seats)
 	for name, is := range left {
 		left := free(len(seats), is)
@@ -143,7 +143,7 @@ func TestSplitOfARealVenueIsAsItsRuleReads(t *testing.T) {
 
 // A hundred seats of a stadium that are not together, the most that one hold has.
 func BenchmarkChoose_Split(b *testing.B) {
-	seats := priced(venue.Stadium())
+	seats := priced(b, venue.Stadium())
 	p := New(seats)
 	for name, is := range left {
 		left := free(len(seats), is)
