@@ -49,31 +49,16 @@ func (s *Store) CreateEvent(ctx context.Context, e sale.Event, seats []sale.Seat
 // a minute or so, at the cost of a core for a while: it may as well be now, before the sale.
 const largePlan = 10_000
 
-const selectEvents = `SELECT e.event_id, e.name, e.currency, e.state, e.rate, coalesce(e.opens_at, 'epoch'),
-	e.max_seats_per_hold, e.hold_ttl_ms, e.payment_window_ms, e.seats, e.beacon, e.shoppers, e.max_seats_per_sale
-	FROM events e`
-
 // Events lists all events, newest first.
 func (s *Store) Events(ctx context.Context) ([]sale.Event, error) {
-	rows, err := s.pool.Query(ctx, selectEvents+` ORDER BY e.created_at DESC, e.event_id`)
+	rows, err := s.pool.Query(ctx, `SELECT event_id, name, currency, state, rate, coalesce(opens_at, 'epoch'),
+			max_seats_per_hold, hold_ttl_ms, payment_window_ms, seats, beacon, shoppers, max_seats_per_sale
+		FROM events ORDER BY created_at DESC, event_id`)
 	if err != nil {
 		return nil, classify(err)
 	}
 	all, err := pgx.CollectRows(rows, scanEvent)
 	return all, classify(err)
-}
-
-// Event returns one event, or sale.NotFound.
-func (s *Store) Event(ctx context.Context, eventID string) (sale.Event, error) {
-	rows, err := s.pool.Query(ctx, selectEvents+` WHERE e.event_id = $1`, eventID)
-	if err != nil {
-		return sale.Event{}, classify(err)
-	}
-	e, err := pgx.CollectExactlyOneRow(rows, scanEvent)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return e, sale.Errorf(sale.NotFound, "event_not_found", "there is no event %q", eventID)
-	}
-	return e, classify(err)
 }
 
 func scanEvent(row pgx.CollectableRow) (sale.Event, error) {

@@ -102,7 +102,6 @@ func TestUnreachablePostgresIsUnavailable(t *testing.T) {
 	defer s.Close()
 	c := checkout(0)
 	for name, call := range map[string]func(context.Context) error{
-		"Event":          func(ctx context.Context) error { _, err := s.Event(ctx, show); return err },
 		"Events":         func(ctx context.Context) error { _, err := s.Events(ctx); return err },
 		"Seats":          func(ctx context.Context) error { _, err := s.Seats(ctx, show); return err },
 		"Controls":       func(ctx context.Context) error { _, err := s.Controls(ctx); return err },

@@ -84,12 +84,6 @@ func (c *createCmd) opening(now time.Time) string {
 	return fmt.Sprintf("in its lobby; it opens by itself at %s, or before with `onsale event open %s`", c.OpensAt.Format(time.RFC3339), c.ID)
 }
 
-// createEvent puts an event on sale and returns the number of its seats.
-func createEvent(ctx context.Context, client admin.Client, c createCmd) (int, error) {
-	created, err := c.put(ctx, client)
-	return created.Seats, err
-}
-
 // put checks plan and prices here, so that what is wrong is told before anything is sent, and puts the event on sale.
 func (c *createCmd) put(ctx context.Context, client admin.Client) (admin.Created, error) {
 	raw, err := readPlan(c.Plan)

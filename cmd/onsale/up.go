@@ -130,15 +130,15 @@ func (c *upCmd) demo(e *env, l *up.Local) error {
 		HoldTTL: demoHold, PaymentWindow: demoHold, Open: true}
 	if !hasMatinee {
 		sale.ID, sale.Name, sale.HoldTTL, sale.PaymentWindow = matinee, "The Matinee", admin.DefaultHoldTTL, admin.DefaultPaymentWindow
-		if _, err := createEvent(e.ctx, client, sale); err != nil {
+		if _, err := sale.put(e.ctx, client); err != nil {
 			return err
 		}
 	}
 	sale.ID, sale.Name, sale.HoldTTL, sale.PaymentWindow = fmt.Sprintf("evening-%d", evenings+1), "The Evening Show", demoHold, demoHold
-	n, err := createEvent(e.ctx, client, sale)
+	created, err := sale.put(e.ctx, client)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s: %d fans come for the %d seats of %s. (%s is open for you: see the README's walk.)\n\n", sale.Name, c.Demo, n, sale.ID, matinee)
+	fmt.Fprintf(e.out, "%s: %d fans come for the %d seats of %s. (%s is open for you: see the README's walk.)\n\n", sale.Name, c.Demo, created.Seats, sale.ID, matinee)
 	return (&crowdCmd{Event: sale.ID, Fans: c.Demo, Spread: demoLineTime, Limit: 5 * time.Minute, Seed: 1, URL: l.BaseURL, Audit: true}).Run(e)
 }

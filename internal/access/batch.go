@@ -44,9 +44,6 @@ func (b Batch) Check() error {
 	return nil
 }
 
-// Joins is how many joins all codes of the batch allow together, for the lane's public record of what was granted.
-func (b Batch) Joins() uint64 { return uint64(b.Count) * uint64(b.Uses) }
-
 // CodeID is the id of the n-th code, from 0: the first 8 bytes of SHA-256 over a tag, the batch and n in 4 bytes. Ids
 // need no secret, for the MAC keeps codes from being made. Among a hundred batches of 100,000 codes for one event, the
 // chance that any two ids are the same is below 3 in a million; those two would share their uses.

@@ -64,9 +64,6 @@ func (c Client) SetLane(ctx context.Context, eventID, lane string, share float64
 	return c.call(ctx, http.MethodPut, "/admin/events/"+eventID+"/lanes/"+lane, map[string]float64{"share": share}, nil)
 }
 
-// MaxCodes is how many access codes one call gives out at most.
-const MaxCodes = maxCodes
-
 // Codes gives out access codes for a lane.
 func (c Client) Codes(ctx context.Context, eventID, lane string, count, uses int, note string) ([]string, error) {
 	var answer struct {

@@ -99,8 +99,8 @@ func (d Deps) lane(c *fiber.Ctx) error {
 	return c.JSON(fiber.Map{"event_id": c.Params("event"), "lane": lane, "share": *req.Share})
 }
 
-// maxCodes bounds what one answer carries.
-const maxCodes = 100_000
+// MaxCodes is how many access codes one call gives out at most: it bounds what one answer carries.
+const MaxCodes = 100_000
 
 // codes gives out access codes. They are recorded before they are told, so the public log never counts too few.
 func (d Deps) codes(c *fiber.Ctx) error {
@@ -116,8 +116,8 @@ func (d Deps) codes(c *fiber.Ctx) error {
 	if err := b.Check(); err != nil {
 		return err
 	}
-	if b.Count > maxCodes || len(req.Note) > 200 {
-		return sale.Errorf(sale.Invalid, "bad_batch", "count must be 1 to %d codes at a time, and a note at most 200 bytes", maxCodes)
+	if b.Count > MaxCodes || len(req.Note) > 200 {
+		return sale.Errorf(sale.Invalid, "bad_batch", "count must be 1 to %d codes at a time, and a note at most 200 bytes", MaxCodes)
 	}
 	eventID := c.Params("event")
 	if err := d.Paces.GrantCodes(c.UserContext(), eventID, req.Note, b); err != nil {

@@ -29,17 +29,6 @@ type LineLoad struct {
 // DefaultLineLoad is what an api node does under a crowd.
 func DefaultLineLoad() LineLoad { return LineLoad{Chunk: 1024, InFlight: 4} }
 
-// maxJoinsInFlight bounds what a load has on its way: the baseline of one message per join has a goroutine for each.
-const maxJoinsInFlight = 16 << 10
-
-// Validate bounds the load.
-func (l LineLoad) Validate() error {
-	if l.Chunk < 1 || l.Chunk > events.MaxChunk || l.InFlight < 1 || l.InFlight > maxJoinsInFlight/l.Chunk {
-		return fmt.Errorf("a chunk has 1 to %d joins, and 1 to %d joins are in flight", events.MaxChunk, maxJoinsInFlight)
-	}
-	return nil
-}
-
 // wide is the load with larger chunks. A message costs a sync of the disk whatever its size, as long as that is not
 // slow at writing.
 func (l LineLoad) wide() LineLoad {
@@ -60,9 +49,6 @@ const settleLimit = 15 * time.Second
 // have a replica.
 func benchLineStream(ctx context.Context, r *runner) ([]Result, error) {
 	load := DefaultLineLoad()
-	if err := load.Validate(); err != nil {
-		return nil, err
-	}
 	one, err := r.oneNode(ctx, load)
 	if err != nil {
 		return nil, err

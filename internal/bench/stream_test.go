@@ -147,15 +147,3 @@ func TestChunksHaveNewSessions(t *testing.T) {
 		t.Errorf("%d sessions and ids, want %d", len(seen), want)
 	}
 }
-
-func TestLineLoadValidate(t *testing.T) {
-	t.Parallel()
-	for load, good := range map[LineLoad]bool{
-		DefaultLineLoad(): true, DefaultLineLoad().wide(): true, {1, 1}: true, {events.MaxChunk, 4}: true,
-		{0, 1}: false, {1, 0}: false, {events.MaxChunk + 1, 1}: false, {1024, 17}: false, {-1, -1}: false,
-	} {
-		if err := load.Validate(); (err == nil) != good {
-			t.Errorf("%+v: %v", load, err)
-		}
-	}
-}

@@ -17,9 +17,8 @@ import (
 
 // The fans that a line of line-10m can have.
 const (
-	MinFans     = 10_000
-	MaxFans     = 50_000_000
-	DefaultFans = 10_000_000
+	MinFans = 10_000
+	MaxFans = 50_000_000
 )
 
 // The bars of line-10m, for ten million fans.

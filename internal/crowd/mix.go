@@ -6,8 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // Behaviour is how a fan goes through the sale.
@@ -51,20 +49,6 @@ func DefaultMix() Mix {
 		Buyer: 55, Refresher: 12, LeavesLine: 8, LeavesHold: 4, Releaser: 4,
 		DeclinedFirst: 4, OutOfFunds: 3, Retrier: 4, Fighter: 4, Authenticator: 2,
 	}
-}
-
-// ParseMix reads shares written as "buyer=80,retrier=20". A behaviour that is not named has no share.
-func ParseMix(text string) (Mix, error) {
-	m := Mix{}
-	for part := range strings.SplitSeq(text, ",") {
-		name, share, found := strings.Cut(strings.TrimSpace(part), "=")
-		parts, err := strconv.Atoi(share)
-		if !found || err != nil {
-			return nil, fmt.Errorf("parse mix: %q is not behaviour=parts", part)
-		}
-		m[Behaviour(name)] = parts
-	}
-	return m, m.Validate()
 }
 
 // Validate returns every problem of the mix at once.

@@ -57,16 +57,15 @@ func TestMixDrawsByShare(t *testing.T) {
 	}
 }
 
-func TestParseMix(t *testing.T) {
+func TestMixWithoutFansIsRefused(t *testing.T) {
 	t.Parallel()
-	got, err := ParseMix("buyer=80, retrier=20")
-	if diff := cmp.Diff(Mix{Buyer: 80, Retrier: 20}, got); err != nil || diff != "" {
-		t.Errorf("ParseMix: %v %s", err, diff)
-	}
-	for _, bad := range []string{"", "buyer", "buyer=x", "dancer=1", "buyer=0", "buyer=-1"} {
-		if _, err := ParseMix(bad); err == nil {
-			t.Errorf("ParseMix took %q", bad)
+	for _, m := range []Mix{{}, {Buyer: 0}} {
+		if err := m.Validate(); err == nil {
+			t.Errorf("Validate took %v", m)
 		}
+	}
+	if err := (Mix{Buyer: 80, Retrier: 20}).Validate(); err != nil {
+		t.Errorf("a good mix is refused: %v", err)
 	}
 }
 

@@ -63,9 +63,6 @@ func NewPermutation(key Hash, n uint64) (*Permutation, error) {
 	return p, nil
 }
 
-// N is how many joins the lane had before the seal.
-func (p *Permutation) N() uint64 { return p.n }
-
 // Place is the place of an arrival number. Who joined after the seal keeps the arrival number as place.
 func (p *Permutation) Place(arrival uint64) uint64 {
 	switch {

@@ -54,14 +54,14 @@ func TestShuffle_OrdersOverManyKeys(t *testing.T) {
 // rank numbers the orders of n joins from 0 to n!-1.
 func rank(p *Permutation) int {
 	r := 0
-	for i := range p.N() {
+	for i := range p.n {
 		smaller := 0
-		for j := i + 1; j < p.N(); j++ {
+		for j := i + 1; j < p.n; j++ {
 			if p.Place(j) < p.Place(i) {
 				smaller++
 			}
 		}
-		r = r*int(p.N()-i) + smaller
+		r = r*int(p.n-i) + smaller
 	}
 	return r
 }

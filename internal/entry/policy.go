@@ -1,9 +1,8 @@
 // Package entry is what a join may be asked for before it costs anything: a proof of work, and not too many joins from
-// one address. Both are off unless an event's Policy turns them on, always or while many arrive. A proof makes a
+// one address. Both are off unless an api node's Policy turns them on, always or while many arrive. A proof makes a
 // thousand places in line cost a thousand times the work of one; it is a price and not a wall, for who has more
 // machines can pay more. The package also tells fans that poll too early. It is pure: time comes in as an argument, and
-// its tables are of a fixed size, whatever arrives. The api and the command that plays a crowd import it; it imports
-// the domain.
+// its tables are of a fixed size, whatever arrives. The api and its wiring import it; it imports the domain.
 package entry
 
 import (
@@ -31,15 +30,7 @@ func (m Mode) String() string {
 	return modeNames[m]
 }
 
-// MarshalText writes off, on or auto.
-func (m Mode) MarshalText() ([]byte, error) {
-	if int(m) >= len(modeNames) {
-		return nil, sale.Errorf(sale.Invalid, "bad_mode", "there is no mode %d", m)
-	}
-	return []byte(modeNames[m]), nil
-}
-
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads off, on or auto, as a flag or the environment has it.
 func (m *Mode) UnmarshalText(text []byte) error {
 	for i, name := range modeNames {
 		if string(text) == name {
@@ -53,18 +44,19 @@ func (m *Mode) UnmarshalText(text []byte) error {
 // Limit bounds the joins from one address: Burst at once, then one each EveryMS milliseconds. Thousands of fans may
 // share an address behind a carrier's or a university's network, so it wants to be generous.
 type Limit struct {
-	Burst   int `json:"burst"`
-	EveryMS int `json:"every_ms"`
+	Burst   int
+	EveryMS int
 }
 
-// Policy is what an event asks of those who join. All of it can be changed during a sale.
+// Policy is what an api node asks of those who join, whatever the event. Every node has the same. All of it can be
+// changed during a sale: the nodes are restarted one at a time.
 type Policy struct {
-	Proof        Mode  `json:"proof"`
-	ProofBits    int   `json:"proof_bits"`     // difficulty at first; each bit doubles the work
-	ProofBitsMax int   `json:"proof_bits_max"` // difficulty that it may rise to under load
-	Address      Mode  `json:"address"`
-	AddressLimit Limit `json:"address_limit"`
-	AutoAbove    int64 `json:"auto_above"` // joins a second at one node from which on Auto asks, and each doubling costs a bit more
+	Proof        Mode
+	ProofBits    int // difficulty at first; each bit doubles the work
+	ProofBitsMax int // difficulty that it may rise to under load
+	Address      Mode
+	AddressLimit Limit
+	AutoAbove    int64 // joins a second at one node from which on Auto asks, and each doubling costs a bit more
 }
 
 // MaxProofBits is the hardest that a proof may be: 17 million hashes in the mean, some six seconds in a page that makes

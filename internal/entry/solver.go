@@ -10,10 +10,10 @@ import (
 
 // Solve finds the first nonce of 8 digits that solves a challenge, on one core; web/pow.js finds the same. It takes 2
 // to the power of the difficulty hashes in the mean, and gives up when ctx ends, with its error, or in the one case in
-// e^64 that has taken 64 times as many. A challenge of more than MaxProofBits is refused: no event asks for it.
+// e^64 that has taken 64 times as many. A challenge of more than MaxProofBits is refused: no node asks for it.
 func Solve(ctx context.Context, eventID, session string, c Challenge) (Solution, error) {
 	if c.Difficulty > MaxProofBits {
-		return Solution{}, fmt.Errorf("solve challenge: %d bits are more than any event asks for", c.Difficulty)
+		return Solution{}, fmt.Errorf("solve challenge: %d bits are more than any node asks for", c.Difficulty)
 	}
 	const digits, between = 8, 4096 // tries between two looks at ctx
 	message := appendPrefix(nil, eventID, c.Challenge, session)

@@ -43,7 +43,7 @@ func (p *paying) is(what, reason string, rate float64, slowed bool) {
 	}
 }
 
-func (p *paying) fan() line.Standing { return line.Stand(at(p.last.Serving+1000), p.last) }
+func (p *paying) fan() line.Standing { return line.NewView(p.last).Stand(at(p.last.Serving + 1000)) }
 
 // TestPaymentsPaceTheLine down and up again, and to a standstill; each change is in the log, and fans see why.
 func TestPaymentsPaceTheLine(t *testing.T) {

@@ -2,7 +2,6 @@ package line
 
 import (
 	"math"
-	"math/bits"
 	"sort"
 	"time"
 )
@@ -193,17 +192,6 @@ func (s *Shows) claimedBy(now time.Time) [len(claimAges)]float64 {
 }
 
 func priorBy(age float64) float64 { return 1 - 0.8*math.Exp(-age) - 0.2*math.Exp(-age/30) }
-
-// Places is how many turns are remembered, and Claims how many of them were claimed.
-func (s *Shows) Places() (called, claimed int) {
-	for i := range s.slots {
-		called += int(s.slots[i].upTo - s.slots[i].from)
-		for _, w := range s.slots[i].claimed {
-			claimed += bits.OnesCount64(w)
-		}
-	}
-	return called, claimed
-}
 
 // MaxMakeUp bounds how many turns are called for each fan who should come: fewer than one in three come only where
 // something is wrong, and then more calls would mend nothing.

@@ -44,11 +44,8 @@ const (
 	lobbyPoll = 2 * time.Second
 )
 
-// Stand says how a fan stands, given the line's last admission record. Those who are in stay in while the sale is
-// sold out: a seat may come back.
-func Stand(p Place, last *events.Admission) Standing { return NewView(last).Stand(p) }
-
-// Stand says how a fan stands by this record.
+// Stand says how a fan stands by this record, the line's last. Those who are in stay in while the sale is sold out: a
+// seat may come back.
 func (v *View) Stand(p Place) Standing {
 	last := v.Record
 	switch {

@@ -52,7 +52,7 @@ func TestStand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(c.want, line.Stand(c.place, &c.last)); diff != "" {
+			if diff := cmp.Diff(c.want, line.NewView(&c.last).Stand(c.place)); diff != "" {
 				t.Errorf("Stand(%+v) (-want +got):\n%s", c.place, diff)
 			}
 		})
@@ -83,7 +83,7 @@ func TestStand_WaitsInItsLane(t *testing.T) {
 		"in a lane too new to know":   {line.Place{Lane: "new", Number: 4, Drawn: true}, open, 5, -1, ""},
 		"by its outlook":              {at(399), foreseen, 300, 10, "paused"},
 	} {
-		got := line.Stand(c.place, &c.last)
+		got := line.NewView(&c.last).Stand(c.place)
 		expected := int64(-1)
 		if got.ETA != nil {
 			expected = got.ETA.Expected
@@ -101,7 +101,7 @@ func TestStand_Bounds(t *testing.T) {
 	for _, rate := range []float64{math.SmallestNonzeroFloat64, 1e-12, 1e-4, 0.1, 7.3, 5000, 1e6} {
 		var before time.Duration
 		for _, number := range []uint64{0, 1, 2, 10, 1000, 1e5, 1e7, 1e12, math.MaxUint64 - 1} {
-			got := line.Stand(at(number), &events.Admission{State: sale.Open, Rate: rate})
+			got := line.NewView(&events.Admission{State: sale.Open, Rate: rate}).Stand(at(number))
 			if got.PollIn < 500*time.Millisecond || got.PollIn > time.Minute || got.PollIn < before {
 				t.Errorf("rate %g, place %d: poll in %v, one further ahead in %v", rate, number, got.PollIn, before)
 			}
@@ -118,7 +118,7 @@ func TestStand_OnlyImproves(t *testing.T) {
 	t.Parallel()
 	before := uint64(math.MaxUint64)
 	for serving := range uint64(60) {
-		got := line.Stand(at(49), &events.Admission{State: sale.Open, Rate: 3, Serving: serving})
+		got := line.NewView(&events.Admission{State: sale.Open, Rate: 3, Serving: serving}).Stand(at(49))
 		if *got.Position > before || (*got.Position == 0) != (got.State == line.Admitted) || (serving > 49) != (got.State == line.Admitted) {
 			t.Fatalf("serving %d: %s at %d, before it was %d", serving, got.State, *got.Position, before)
 		}
