@@ -16,6 +16,7 @@ import (
 
 	"onsale/events"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 func worker() Worker {
@@ -25,7 +26,7 @@ func worker() Worker {
 // settled waits until every message of the stream is acknowledged or given up.
 func settled(t *testing.T, c *Client, w Worker) {
 	t.Helper()
-	eventually(t, "every message is settled", func() bool {
+	testenv.Eventually(t, "every message is settled", func() bool {
 		i := consumer(t, c, w)
 		return i.NumPending == 0 && i.NumAckPending == 0
 	})
@@ -40,7 +41,7 @@ func TestHandledMessageIsAcknowledged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is handled", func() bool { return got.count() == 1 })
+	testenv.Eventually(t, "it is handled", func() bool { return got.count() == 1 })
 	settled(t, c, worker())
 	want := events.Message{Stream: events.Checkouts, Subject: ordered, Sequence: ack.Sequence, Data: []byte("x"), Delivered: 1,
 		Header: map[string]string{"K": "v", "Nats-Msg-Id": "1"}}
@@ -69,7 +70,7 @@ func TestWorkerTakesItsSubjectsOnly(t *testing.T) {
 	for _, o := range []events.PaymentOutcome{events.PaymentDeclined, events.PaymentAuthorized, events.PaymentCaptured} {
 		publish(t, c, events.PaymentSubject("show", o), "", string(o))
 	}
-	eventually(t, "one is handled", func() bool { return got.count() == 1 })
+	testenv.Eventually(t, "one is handled", func() bool { return got.count() == 1 })
 	settled(t, c, w)
 	if m := got.list(); len(m) != 1 || string(m[0].Data) != "authorized" {
 		t.Errorf("got %+v", m)
@@ -93,7 +94,7 @@ func TestWhatMayPassLaterIsGivenAgain(t *testing.T) {
 		return nil
 	})
 	publish(t, c, ordered, "1", "x")
-	eventually(t, "it is handled at last", func() bool { mu.Lock(); defer mu.Unlock(); return len(at) == 4 })
+	testenv.Eventually(t, "it is handled at last", func() bool { mu.Lock(); defer mu.Unlock(); return len(at) == 4 })
 	settled(t, c, worker())
 	mu.Lock()
 	defer mu.Unlock()
@@ -181,7 +182,7 @@ func TestFailuresAreARecordsOwn(t *testing.T) {
 // letters reads the dead letters, of which there must be n.
 func letters(t *testing.T, c *Client, n uint64) []events.DeadLetter {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d dead letters", n), func() bool { return messages(t, c, events.Dead) == n })
+	testenv.Eventually(t, fmt.Sprintf("%d dead letters", n), func() bool { return messages(t, c, events.Dead) == n })
 	var all []events.DeadLetter
 	for i := range n {
 		m, err := c.Read(t.Context(), events.Dead, i+1)
@@ -265,7 +266,7 @@ func TestPanicIsTriedAgain(t *testing.T) {
 	})
 	publish(t, c, ordered, "1", "bad")
 	publish(t, c, ordered, "2", "good")
-	eventually(t, "both are handled, one twice", func() bool { return handled.count() == 3 })
+	testenv.Eventually(t, "both are handled, one twice", func() bool { return handled.count() == 3 })
 	settled(t, c, worker())
 	if n := messages(t, c, events.Dead); n != 0 {
 		t.Errorf("%d dead letters", n)
@@ -288,7 +289,7 @@ func TestHangingHandlerIsCutAndItsMessageGivenAgain(t *testing.T) {
 		return nil
 	})
 	publish(t, c, ordered, "1", "x")
-	eventually(t, "it is given again", func() bool { return got.count() >= 2 })
+	testenv.Eventually(t, "it is given again", func() bool { return got.count() >= 2 })
 	settled(t, c, w)
 	if cut.Load() != 1 {
 		t.Error("the first handler's context did not end")
@@ -303,14 +304,14 @@ func TestLostWorkersMessageIsGivenAgain(t *testing.T) {
 	w.AckWait = 300 * time.Millisecond
 	stop := consuming(t, c, w, func(context.Context, events.Message) error { return nil })
 	var durable jetstream.Consumer
-	eventually(t, "the consumer is made", func() (made bool) {
+	testenv.Eventually(t, "the consumer is made", func() (made bool) {
 		var err error
 		durable, err = c.js.Consumer(t.Context(), w.Stream, w.Durable)
 		return err == nil
 	})
 	stop()
 	publish(t, c, ordered, "1", "x")
-	eventually(t, "it is taken", func() bool { // a consumer is known a little before it can be asked
+	testenv.Eventually(t, "it is taken", func() bool { // a consumer is known a little before it can be asked
 		lost, err := durable.Fetch(1)
 		if err != nil {
 			t.Fatal(err)
@@ -319,7 +320,7 @@ func TestLostWorkersMessageIsGivenAgain(t *testing.T) {
 	})
 	var got seen
 	consuming(t, c, w, func(_ context.Context, m events.Message) error { got.add(m); return nil })
-	eventually(t, "another handles it", func() bool { return got.count() == 1 })
+	testenv.Eventually(t, "another handles it", func() bool { return got.count() == 1 })
 	settled(t, c, w)
 	if got.list()[0].Delivered != 2 {
 		t.Errorf("got %+v", got.list())

@@ -61,13 +61,13 @@ func follow(t *testing.T, c *Client, f events.Follow) *following {
 
 func (x *following) ready(t *testing.T) {
 	t.Helper()
-	eventually(t, "it has caught up", func() bool { return x.caughtUp.Load() == 1 })
+	testenv.Eventually(t, "it has caught up", func() bool { return x.caughtUp.Load() == 1 })
 }
 
 // data waits for n messages and returns what they carry, in order.
 func (x *following) data(t *testing.T, n int) []string {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d messages", n), func() bool { return x.got.count() >= n })
+	testenv.Eventually(t, fmt.Sprintf("%d messages", n), func() bool { return x.got.count() >= n })
 	var all []string
 	for _, m := range x.got.list() {
 		all = append(all, string(m.Data))

@@ -59,20 +59,6 @@ func fill(t *testing.T, c *Client, subject string, n int) {
 	}
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("not after %s: %s", patience, what)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatalf("the test ended: %s", what)
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
-}
-
 // messages counts what a stream holds.
 func messages(t *testing.T, c *Client, stream string) uint64 {
 	t.Helper()

@@ -48,13 +48,13 @@ func TestNotify_IsHeardByAllOthersWhoListen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "all hear", func() bool { return len(others()) == 3 && len(narrow()) == 1 })
+	testenv.Eventually(t, "all hear", func() bool { return len(others()) == 3 && len(narrow()) == 1 })
 	same(t, []string{"a 1", "b 2", "a 3"}, others())
 	same(t, []string{"b 2"}, narrow())
 	if err := to.Notify("notices.a.seats", []byte("a 4")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the first hears too", func() bool { return len(own()) > 0 })
+	testenv.Eventually(t, "the first hears too", func() bool { return len(own()) > 0 })
 	same(t, []string{"a 4"}, own()) // and never heard itself
 }
 
@@ -63,7 +63,7 @@ func TestNotify_FailsWhileDisconnected(t *testing.T) {
 	t.Parallel()
 	c := dial(t, testenv.NATS(t))
 	c.Close()
-	eventually(t, "disconnected", func() bool { return c.conn.Status() == nats.CLOSED })
+	testenv.Eventually(t, "disconnected", func() bool { return c.conn.Status() == nats.CLOSED })
 	if err := c.Notify("notices.a.seats", nil); err == nil {
 		t.Error("a notice went out without a connection")
 	}

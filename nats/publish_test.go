@@ -222,12 +222,12 @@ func TestPublishAcrossRestarts(t *testing.T) {
 	}
 	for range 3 {
 		before := stored.Load()
-		eventually(t, "they publish", func() bool { return stored.Load() > before+50 })
+		testenv.Eventually(t, "they publish", func() bool { return stored.Load() > before+50 })
 		server.Stop()
 		server.Start()
 	}
 	before := stored.Load()
-	eventually(t, "they publish again", func() bool { return stored.Load() > before+50 })
+	testenv.Eventually(t, "they publish again", func() bool { return stored.Load() > before+50 })
 	stop()
 	all.Wait()
 	if n := messages(t, c, events.Checkouts); n != uint64(stored.Load()) {
@@ -277,7 +277,7 @@ func TestPublishAllEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	server.Start()
-	eventually(t, "it publishes again", func() bool {
+	testenv.Eventually(t, "it publishes again", func() bool {
 		return c.PublishAll(t.Context(), []events.Outgoing{{Subject: ordered, ID: "1", Data: []byte("x")}}) == nil
 	})
 	if n := messages(t, c, events.Checkouts); n != 1 {

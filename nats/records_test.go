@@ -14,6 +14,7 @@ import (
 
 	"onsale/events"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 // packed publishes n records, "0" to "n-1", as one message.
@@ -60,7 +61,7 @@ func TestEveryRecordIsHandledOnce(t *testing.T) {
 	publish(t, c, ordered, "", "alone")
 	var got counted
 	consuming(t, c, worker(), func(_ context.Context, m events.Message) error { got.add(m); return nil })
-	eventually(t, "all are handled", func() bool { return got.records() == 61 })
+	testenv.Eventually(t, "all are handled", func() bool { return got.records() == 61 })
 	settled(t, c, worker())
 	for data, n := range got.n {
 		if n != 1 {
@@ -84,7 +85,7 @@ func TestOneRecordThatFailsBringsItsMessageAgain(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, "all are handled", func() bool { return got.records() == 5 })
+	testenv.Eventually(t, "all are handled", func() bool { return got.records() == 5 })
 	settled(t, c, worker())
 	got.mu.Lock()
 	defer got.mu.Unlock()
@@ -116,7 +117,7 @@ func TestOneRecordIsADeadLetterAlone(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, "all are handled", func() bool { return got.records() == 5 })
+	testenv.Eventually(t, "all are handled", func() bool { return got.records() == 5 })
 	settled(t, c, worker())
 	dead := follow(t, c, events.Follow{Stream: events.Dead})
 	dead.ready(t)
@@ -142,7 +143,7 @@ func TestRecordIsBuriedForItsOwnFailures(t *testing.T) {
 	w := worker()
 	stop := consuming(t, c, w, func(context.Context, events.Message) error { return nil })
 	var durable jetstream.Consumer
-	eventually(t, "the consumer is made", func() (made bool) {
+	testenv.Eventually(t, "the consumer is made", func() (made bool) {
 		var err error
 		durable, err = c.js.Consumer(t.Context(), w.Stream, w.Durable)
 		return err == nil
@@ -152,7 +153,7 @@ func TestRecordIsBuriedForItsOwnFailures(t *testing.T) {
 	var given jetstream.Msg
 	for n := range maxInternalTries {
 		var err error
-		eventually(t, "it is given", func() bool { given, err = durable.Next(jetstream.FetchMaxWait(time.Second)); return err == nil })
+		testenv.Eventually(t, "it is given", func() bool { given, err = durable.Next(jetstream.FetchMaxWait(time.Second)); return err == nil })
 		if n < maxInternalTries-1 {
 			if err := given.Nak(); err != nil {
 				t.Fatal(err)
@@ -194,7 +195,7 @@ func TestRecordsThatTakeLongAreNotGivenTwice(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		return nil
 	})
-	eventually(t, "all are handled", func() bool { return got.records() == 12 })
+	testenv.Eventually(t, "all are handled", func() bool { return got.records() == 12 })
 	settled(t, c, w)
 	if info := consumer(t, c, w); info.NumRedelivered != 0 {
 		t.Errorf("%d were given again", info.NumRedelivered)

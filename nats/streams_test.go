@@ -139,5 +139,5 @@ func TestCheckNeedsTheServer(t *testing.T) {
 		t.Error("it is well without its server")
 	}
 	server.Start()
-	eventually(t, "the connection heals", func() bool { return c.Check(t.Context()) == nil })
+	testenv.Eventually(t, "the connection heals", func() bool { return c.Check(t.Context()) == nil })
 }

@@ -43,7 +43,7 @@ func TestWorkersShareTheMessages(t *testing.T) {
 	consuming(t, c, worker(), handler(0))
 	fill(t, c, ordered, n)
 	consuming(t, second, worker(), handler(1))
-	eventually(t, "all are handled", func() bool { mu.Lock(); defer mu.Unlock(); return len(times) == n })
+	testenv.Eventually(t, "all are handled", func() bool { mu.Lock(); defer mu.Unlock(); return len(times) == n })
 	settled(t, c, worker())
 	for data, k := range times {
 		if k != 1 {
@@ -79,7 +79,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		done.Add(1)
 		return nil
 	})
-	eventually(t, "all are handled", func() bool { return done.Load() == n })
+	testenv.Eventually(t, "all are handled", func() bool { return done.Load() == n })
 	settled(t, c, worker())
 	if m := most.Load(); m != int64(worker().Concurrency) {
 		t.Errorf("%d handlers at once", m)
@@ -109,7 +109,7 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 		return nil
 	}
 	stop := consuming(t, c, worker(), handle)
-	eventually(t, "handlers are under way", func() bool { return begun.Load() == int64(worker().Concurrency) })
+	testenv.Eventually(t, "handlers are under way", func() bool { return begun.Load() == int64(worker().Concurrency) })
 	stopped := make(chan struct{})
 	go func() { stop(); returned.Store(true); close(stopped) }()
 	select {
@@ -130,7 +130,7 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 		info := consumer(t, c, worker())
 		return n - int64(info.NumPending) - int64(info.NumAckPending)
 	}
-	eventually(t, "what was handled is acknowledged", func() bool { return acked() == finished.Load() })
+	testenv.Eventually(t, "what was handled is acknowledged", func() bool { return acked() == finished.Load() })
 	if acked := acked(); acked == n {
 		t.Errorf("%d acknowledged, %d handled", acked, finished.Load())
 	}
@@ -185,7 +185,7 @@ func TestStartAndStopManyTimes(t *testing.T) {
 		handledAs[m.Sequence]++
 		return nil
 	})
-	eventually(t, "all are handled", func() bool { mu.Lock(); defer mu.Unlock(); return len(handledAs) == n })
+	testenv.Eventually(t, "all are handled", func() bool { mu.Lock(); defer mu.Unlock(); return len(handledAs) == n })
 	settled(t, c, w)
 }
 
@@ -203,7 +203,7 @@ func TestWorkerSurvivesARestartOfTheServer(t *testing.T) {
 	for round := range 3 {
 		fill(t, c, ordered, 20)
 		want := 20 * (round + 1)
-		eventually(t, fmt.Sprintf("round %d is handled", round), func() bool {
+		testenv.Eventually(t, fmt.Sprintf("round %d is handled", round), func() bool {
 			sequences := map[uint64]bool{}
 			for _, m := range got.list() {
 				sequences[m.Sequence] = true
@@ -212,7 +212,7 @@ func TestWorkerSurvivesARestartOfTheServer(t *testing.T) {
 		})
 		server.Stop()
 		server.Start()
-		eventually(t, "the connection heals", func() bool { return c.Check(t.Context()) == nil })
+		testenv.Eventually(t, "the connection heals", func() bool { return c.Check(t.Context()) == nil })
 	}
 	settled(t, c, w)
 }
@@ -232,7 +232,7 @@ func TestServersAdvisoriesAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The server looks when somebody asks for more.
-	eventually(t, "the advisory", func() bool {
+	testenv.Eventually(t, "the advisory", func() bool {
 		if _, err := durable.Fetch(1, jetstream.FetchMaxWait(100*time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}

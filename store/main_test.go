@@ -168,25 +168,10 @@ func (r *rig) status(order uuid.UUID) sale.OrderStatus {
 	return one[sale.OrderStatus](r, `SELECT status FROM orders WHERE order_id = $1`, order)
 }
 
-// eventually waits for a condition.
-func (r *rig) eventually(what string, holds func() bool) {
-	r.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
-		if time.Now().After(deadline) {
-			r.Fatalf("not after %s: %s", patience, what)
-		}
-		select {
-		case <-r.Context().Done():
-			r.Fatalf("the test ended: %s", what)
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
-}
-
 // waiting waits until n of the stores' connections wait for a lock.
 func (r *rig) waiting(n int) {
 	r.Helper()
-	r.eventually(fmt.Sprintf("%d connections wait for a lock", n), func() bool {
+	testenv.Eventually(r.T, fmt.Sprintf("%d connections wait for a lock", n), func() bool {
 		return one[int](r, `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = $1 AND wait_event_type = 'Lock'`, victim) >= n
 	})

@@ -14,6 +14,7 @@ import (
 
 	"onsale/events"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 	"onsale/store"
 )
 
@@ -95,7 +96,7 @@ func (r *rig) tell(stream, prefix string, n int) []string {
 
 func (r *rig) drained(stream string) {
 	r.Helper()
-	r.eventually("the outbox of "+stream+" is empty", func() bool {
+	testenv.Eventually(r.T, "the outbox of "+stream+" is empty", func() bool {
 		return one[int](r, `SELECT count(*) FROM outbox WHERE stream = $1`, stream) == 0
 	})
 }
@@ -287,7 +288,7 @@ func TestRowThatCommitsLateIsPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	quick := r.tell(events.Orders, "quick", 2)
-	r.eventually("the quick are published", func() bool { return len(out.all()) == 2 })
+	testenv.Eventually(t, "the quick are published", func() bool { return len(out.all()) == 2 })
 	if err := slow.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +334,7 @@ func TestRelayEndsWithItsContext(t *testing.T) {
 	}
 	running = append(running, r.relay(r.store, events.Payments, failing))
 	r.tell(events.Payments, "a", 1)
-	r.eventually("the failing one has failed", func() bool { return len(running[3].errors()) > 0 })
+	testenv.Eventually(t, "the failing one has failed", func() bool { return len(running[3].errors()) > 0 })
 	for _, one := range running {
 		one.stop() // hangs the test if it doesn't
 	}

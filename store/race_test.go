@@ -12,6 +12,7 @@ import (
 
 	"onsale/events"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 // insist calls until the answer is something else than Unavailable, as a redelivered message does.
@@ -96,7 +97,7 @@ func TestConcurrentCommittersSellEachSeatOnce(t *testing.T) {
 func (r *rig) noDeadlocks() {
 	r.Helper()
 	r.store.Close()
-	r.eventually("the stores' connections end", func() bool {
+	testenv.Eventually(r.T, "the stores' connections end", func() bool {
 		return one[int](r, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, victim) == 0
 	})
 	if n := one[int](r, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); n != 0 {
@@ -379,7 +380,7 @@ func TestNothingIsLostOrTwiceWhileConnectionsDie(t *testing.T) {
 		t.Error("no connection was killed")
 	}
 	// Published in part while it ran, the rest now: everything that was decided, and nothing else.
-	r.eventually("the outbox is empty", func() bool { return one[int](r, `SELECT count(*) FROM outbox WHERE stream = 'ORDERS'`) == 0 })
+	testenv.Eventually(t, "the outbox is empty", func() bool { return one[int](r, `SELECT count(*) FROM outbox WHERE stream = 'ORDERS'`) == 0 })
 	relay.stop()
 	decided := one[[]string](r, `SELECT array_agg(order_id || ':' || status || ':' || (extract(epoch FROM updated_at) * 1000000)::bigint)
 		FROM orders WHERE status IN ('confirmed', 'rejected')`)

@@ -13,6 +13,7 @@ import (
 
 	"onsale/events"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 	"onsale/store"
 )
 
@@ -309,7 +310,7 @@ func TestHotUpdates(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close() // then Postgres counts what its connection did
-	r.eventually("both are counted", func() bool {
+	testenv.Eventually(t, "both are counted", func() bool {
 		return one[bool](r, `SELECT pg_stat_get_tuples_hot_updated('payment_attempts'::regclass) = 1 AND pg_stat_get_tuples_hot_updated('orders'::regclass) = 1`)
 	})
 }

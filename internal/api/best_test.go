@@ -52,7 +52,7 @@ func TestBestSeats_FewWaitForTheChoice(t *testing.T) {
 	for i := range errs {
 		all.Go(func() { _, _, errs[i] = s.holdBest(t.Context(), o, fan(i), bestWish{Quantity: 1}) })
 	}
-	eventually(t, "as many wait as may", func() bool { return len(o.best.choosers) == maxChoosers })
+	testenv.Eventually(t, "as many wait as may", func() bool { return len(o.best.choosers) == maxChoosers })
 	_, _, err := s.holdBest(t.Context(), o, fan(maxChoosers), bestWish{Quantity: 1})
 	var ctx fasthttp.RequestCtx
 	problem.Answer(&ctx, slog.New(slog.DiscardHandler), "", err)

@@ -9,6 +9,7 @@ import (
 
 	"onsale/internal/line"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 // slowPlaces is a Redis that takes its time to look places up, and may be away.
@@ -71,7 +72,7 @@ func TestMemory_StoresWhatWasMissed(t *testing.T) {
 	m := newMemory(p, line.Key{EventID: "gala", Epoch: 7})
 	m.add(t.Context(), ticketsOf(0, 2000), false)
 	m.add(t.Context(), ticketsOf(500, 100), true)
-	eventually(t, "Redis is found away", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.away })
+	testenv.Eventually(t, "Redis is found away", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.away })
 	p.mu.Lock()
 	p.away = false
 	p.mu.Unlock()

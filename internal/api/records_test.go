@@ -20,6 +20,7 @@ import (
 	"onsale/internal/line"
 	"onsale/internal/problem"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 // storedLine is a line whose messages are read as a broker does: by limit and by bytes.
@@ -78,17 +79,6 @@ func (d dialed) Accept() (net.Conn, error) {
 func (d dialed) Close() error   { return nil }
 func (d dialed) Addr() net.Addr { return &net.TCPAddr{} }
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not come: %s", what)
-		}
-	}
-}
-
 // Clients that ask for pages and read nothing have a bounded number of pages of a bounded size kept for them, for a
 // bounded time; then others get theirs.
 func TestUnreadPagesAreBounded(t *testing.T) {
@@ -124,7 +114,7 @@ func TestUnreadPagesAreBounded(t *testing.T) {
 	for range pagesAtOnce {
 		defer ask().Close()
 	}
-	eventually(t, "all pages are being sent", func() bool {
+	testenv.Eventually(t, "all pages are being sent", func() bool {
 		stored.mu.Lock()
 		defer stored.mu.Unlock()
 		return len(stored.froms) == pagesAtOnce && len(s.reading) == 0
@@ -132,11 +122,11 @@ func TestUnreadPagesAreBounded(t *testing.T) {
 	if status, _ := answer(); status != http.StatusServiceUnavailable {
 		t.Errorf("one more page: %d, and nobody has read the others", status)
 	}
-	eventually(t, "the pages are given up", func() bool { return len(s.sending) == 0 })
+	testenv.Eventually(t, "the pages are given up", func() bool { return len(s.sending) == 0 })
 	if status, size := answer(); status != http.StatusOK || size < maxPageBytes || size > 3*maxPageBytes/2 {
 		t.Errorf("a page after that: %d, of %d bytes", status, size)
 	}
-	eventually(t, "the page is sent", func() bool { return len(s.sending) == 0 })
+	testenv.Eventually(t, "the page is sent", func() bool { return len(s.sending) == 0 })
 	stop()
 	close(ln)
 	if err := <-done; err != nil {

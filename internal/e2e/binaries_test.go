@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"onsale/internal/app"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 )
 
@@ -164,5 +165,5 @@ func (f *fleet) end(name string, sig syscall.Signal) {
 // ready waits until the api is ready.
 func (f *fleet) ready() {
 	f.t.Helper()
-	eventually(f.t, 30*time.Second, "ready api", func() bool { return app.Ready(context.Background(), f.AdminURL) == nil })
+	testenv.Eventually(f.t, "ready api", func() bool { return app.Ready(context.Background(), f.AdminURL) == nil })
 }

@@ -12,6 +12,7 @@ import (
 
 	"onsale/internal/sale"
 	"onsale/internal/stripe/double"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 )
 
@@ -145,7 +146,7 @@ func TestLosersGetTheirMoneyBack(t *testing.T) {
 	for range fans {
 		v := letIn(t, l, "losers")
 		var h answer
-		eventually(t, 10*time.Second, "seats to hold, once the node forgets too that they were held, or their sale", func() bool {
+		testenv.Eventually(t, "seats to hold, once the node forgets too that they were held, or their sale", func() bool {
 			h = v.hold(t, "A-1", "A-2")
 			return h.status != http.StatusConflict || confirmed(t, l, orders) == 1
 		})
@@ -169,7 +170,7 @@ func TestLosersGetTheirMoneyBack(t *testing.T) {
 		t.Fatalf("only %d could pay for the seat before it was sold", len(orders))
 	}
 	counts := map[string]int{}
-	eventually(t, 30*time.Second, "decision on every order", func() bool {
+	testenv.Eventually(t, "decision on every order", func() bool {
 		clear(counts)
 		for _, id := range orders {
 			counts[orderStatus(t, l, id)]++

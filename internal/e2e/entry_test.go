@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"onsale/internal/entry"
+	"onsale/internal/testenv"
 )
 
 // A join without its proof of work is refused with what to solve, costs the line nothing, and is let in once it is
@@ -76,7 +77,7 @@ func TestAddressLimit(t *testing.T) {
 	if q := queueOf(t, n.base, "addresses"); q.Joined != 5 {
 		t.Errorf("%d joined, want 5", q.Joined)
 	}
-	eventually(t, 20*time.Second, "join after a while", func() bool { return claim(n.base, 5, "").status == http.StatusCreated })
+	testenv.Eventually(t, "join after a while", func() bool { return claim(n.base, 5, "").status == http.StatusCreated })
 
 	behind := runNode(t, l, "api", append(limit, "TRUSTED_PROXIES=127.0.0.0/8")...)
 	for i := range 8 {
@@ -103,5 +104,5 @@ func TestEarlyPoll(t *testing.T) {
 		t.Errorf("a poll at once: %d %s", early.status, early.body)
 	}
 	retryAfter(t, early)
-	eventually(t, 20*time.Second, "answer to a later poll", func() bool { return poll().status == http.StatusOK })
+	testenv.Eventually(t, "answer to a later poll", func() bool { return poll().status == http.StatusOK })
 }

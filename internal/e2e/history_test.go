@@ -17,6 +17,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"onsale/internal/admin"
+	"onsale/internal/testenv"
 )
 
 // The sale of a recorded history.
@@ -263,7 +264,7 @@ func TestHistoryOfSeats(t *testing.T) {
 	})
 	move(t, l, event, "open", "open")
 	other := runNode(t, l, "api")
-	eventually(t, 20*time.Second, "open sale at the second node", func() bool { return queueOf(t, other.base, event).State == "open" })
+	testenv.Eventually(t, "open sale at the second node", func() bool { return queueOf(t, other.base, event).State == "open" })
 	r := &recorder{start: time.Now(), became: map[string]int{}, paid: map[string]bool{}}
 	var fans []*shopper
 	for i := range historyFans {

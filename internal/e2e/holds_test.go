@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	"onsale/internal/admin"
+	"onsale/internal/testenv"
 )
 
 // best asks for the best seats.
@@ -53,7 +53,7 @@ func TestBestSeatsForACrowd(t *testing.T) {
 		}
 		got++
 	}
-	eventually(t, 5*time.Second, "sold out hall", func() bool {
+	testenv.Eventually(t, "sold out hall", func() bool {
 		a := letIn(t, l, "best-crowd").best(t, map[string]any{"quantity": 1})
 		return a.status == http.StatusConflict && a.text("code") == "not_enough_seats"
 	})
@@ -107,7 +107,7 @@ func TestASessionBuysNoMoreThanTheSaleAllows(t *testing.T) {
 		t.Fatalf("checkout: %d %s", a.status, a.body)
 	}
 	var refused answer
-	eventually(t, 20*time.Second, "refusal over the sale's limit", func() bool { // the hold ends when the seats are marked as sold
+	testenv.Eventually(t, "refusal over the sale's limit", func() bool { // the hold ends when the seats are marked as sold
 		refused = v.hold(t, "A-3", "A-4")
 		return refused.text("code") != "session_has_hold"
 	})

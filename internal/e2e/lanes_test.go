@@ -4,9 +4,9 @@ import (
 	"math"
 	"net/http"
 	"testing"
-	"time"
 
 	"onsale/internal/line"
+	"onsale/internal/testenv"
 )
 
 // joinFails makes a session join and checks the refusal.
@@ -47,7 +47,7 @@ func TestLanes(t *testing.T) {
 			t.Fatalf("joined with a code: %+v", f)
 		}
 	}
-	eventually(t, 20*time.Second, "grant in the log", func() bool {
+	testenv.Eventually(t, "grant in the log", func() bool {
 		log := admissions(t, l.BaseURL, "lanes")
 		if len(log) == 0 {
 			return false
@@ -56,7 +56,7 @@ func TestLanes(t *testing.T) {
 		return len(last.Lanes) == 1 && last.Lanes[0].Granted == 203 && last.Lanes[0].Share == 0.5
 	})
 	move(t, l, "lanes", "open", "open")
-	eventually(t, 30*time.Second, "admission of all", func() bool {
+	testenv.Eventually(t, "admission of all", func() bool {
 		q := queueOf(t, l.BaseURL, "lanes")
 		return q.Serving == all && len(q.Lanes) == 1 && q.Lanes[0].Serving == early
 	})

@@ -4,10 +4,10 @@ import (
 	"math"
 	"net/http"
 	"testing"
-	"time"
 
 	"onsale/internal/admin"
 	"onsale/internal/line"
+	"onsale/internal/testenv"
 )
 
 // Fans who leave, in the lobby or later, are out on every node and stay out; the line passes their places without
@@ -20,7 +20,7 @@ func TestLeaving(t *testing.T) {
 	create(t, l, "leaving", func(e *admin.CreateEvent) { e.Rate = rate })
 	fans := joinMany(t, l.BaseURL, "leaving", 0, n, 20)
 	leave(t, l.BaseURL, "leaving", fans[0])
-	eventually(t, 20*time.Second, "record of the line", func() bool { return len(admissions(t, l.BaseURL, "leaving")) > 0 })
+	testenv.Eventually(t, "record of the line", func() bool { return len(admissions(t, l.BaseURL, "leaving")) > 0 })
 	move(t, l, "leaving", "open", "open")
 	move(t, l, "leaving", "pause", "paused")
 	p := pageOf(t, l.BaseURL, "leaving")
@@ -31,7 +31,7 @@ func TestLeaving(t *testing.T) {
 			gone[place] = true
 		}
 	}
-	eventually(t, 20*time.Second, "end of the line", func() bool {
+	testenv.Eventually(t, "end of the line", func() bool {
 		for _, f := range fans {
 			if gone[p.order.Place(f.arrival)] {
 				for _, base := range []string{l.BaseURL, other.base} {
@@ -51,7 +51,7 @@ func TestLeaving(t *testing.T) {
 		return true
 	})
 	move(t, l, "leaving", "resume", "open")
-	eventually(t, 20*time.Second, "passing of those who left", func() bool { return queueOf(t, l.BaseURL, "leaving").Serving >= p.Serving+33 })
+	testenv.Eventually(t, "passing of those who left", func() bool { return queueOf(t, l.BaseURL, "leaving").Serving >= p.Serving+33 })
 	log := admissions(t, l.BaseURL, "leaving")
 	var leapt bool
 	for i := 1; i < len(log); i++ {
@@ -90,7 +90,7 @@ func TestCap(t *testing.T) {
 		}
 	}
 	move(t, l, "capped", "open", "open")
-	eventually(t, 20*time.Second, "full shop", func() bool { poll(); return came >= most })
+	testenv.Eventually(t, "full shop", func() bool { poll(); return came >= most })
 	for range 100 { // each poll is a chance to come in
 		poll()
 	}
@@ -110,7 +110,7 @@ func TestCap(t *testing.T) {
 	if err := operator(l).SetCap(t.Context(), "capped", most+1); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "room for one", func() bool { poll(); return came > most })
+	testenv.Eventually(t, "room for one", func() bool { poll(); return came > most })
 	for range 100 {
 		poll()
 	}
@@ -125,7 +125,7 @@ func TestCap(t *testing.T) {
 	if err := operator(l).SetCap(t.Context(), "capped", 0); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "all inside", func() bool { poll(); return came == n })
+	testenv.Eventually(t, "all inside", func() bool { poll(); return came == n })
 	mustVerify(t, l.BaseURL, "capped")
 }
 
@@ -137,13 +137,13 @@ func TestCapHoldsForEveryAdmitter(t *testing.T) {
 	create(t, l, "many-hands", func(e *admin.CreateEvent) { e.Cap = most })
 	joinMany(t, l.BaseURL, "many-hands", 0, n, 10)
 	move(t, l, "many-hands", "open", "open")
-	eventually(t, 20*time.Second, "full shop", func() bool { return queueOf(t, l.BaseURL, "many-hands").Serving >= most })
+	testenv.Eventually(t, "full shop", func() bool { return queueOf(t, l.BaseURL, "many-hands").Serving >= most })
 	runNode(t, l, "admitter")
 	for rate := 101.0; rate < 110; rate++ { // each change is a record, and either may write it
 		if err := operator(l).SetRate(t.Context(), "many-hands", rate); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 10*time.Second, "change of the rate", func() bool { return queueOf(t, l.BaseURL, "many-hands").Rate == rate })
+		testenv.Eventually(t, "change of the rate", func() bool { return queueOf(t, l.BaseURL, "many-hands").Rate == rate })
 	}
 	if q := queueOf(t, l.BaseURL, "many-hands"); q.Serving != most {
 		t.Errorf("%d were called, with a cap of %d and nobody who came", q.Serving, most)
@@ -160,7 +160,7 @@ func TestNoShowsAreMadeUpFor(t *testing.T) {
 	fans := joinMany(t, l.BaseURL, "noshow", 0, n, 30)
 	move(t, l, "noshow", "open", "open")
 	came := make([]bool, n)
-	eventually(t, 30*time.Second, "making up for those who don't come", func() bool {
+	testenv.Eventually(t, "making up for those who don't come", func() bool {
 		p := pageOf(t, l.BaseURL, "noshow")
 		for i := 0; i < n; i += 2 {
 			if f := fans[i]; !came[i] && p.order.Place(f.arrival) < p.Serving {

@@ -17,6 +17,7 @@ import (
 	"onsale/internal/admin"
 	"onsale/internal/app"
 	"onsale/internal/audit"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 )
 
@@ -216,7 +217,7 @@ func letIn(t *testing.T, l *up.Local, event string) visitor {
 // poll polls until there is a pass.
 func (v *visitor) poll(t *testing.T) {
 	t.Helper()
-	eventually(t, 20*time.Second, "a pass for "+v.event, func() bool {
+	testenv.Eventually(t, "a pass for "+v.event, func() bool {
 		a := call(t, "GET", v.base+"/v1/queue/"+v.event+"/position", nil, "Authorization", "Bearer "+v.ticket)
 		v.pass = a.text("pass")
 		return v.pass != ""
@@ -232,18 +233,4 @@ func (v visitor) checkout(t *testing.T, hold, method, key string, headers ...str
 	t.Helper()
 	return call(t, "POST", v.base+"/v1/holds/"+hold+"/checkout",
 		map[string]any{"payment": map[string]string{"payment_method": method}, "idempotency_key": key}, append(v.headers(), headers...)...)
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("there was no %s within %s", what, limit)
-		}
-		<-tick.C
-	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"onsale/internal/admin"
 	"onsale/internal/app"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 )
 
@@ -80,7 +81,7 @@ func move(t *testing.T, l *up.Local, id, verb, state string) {
 	if err := operator(l).Move(t.Context(), id, verb); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, state+" sale", func() bool { return queueOf(t, l.BaseURL, id).State == state })
+	testenv.Eventually(t, state+" sale", func() bool { return queueOf(t, l.BaseURL, id).State == state })
 }
 
 // journal is a log that can be read while a process writes it.
@@ -151,7 +152,7 @@ func (n *node) run() {
 			}
 		})
 	}
-	eventually(n.t, 30*time.Second, "ready "+n.name, func() bool { return app.Ready(context.Background(), n.ops) == nil })
+	testenv.Eventually(n.t, "ready "+n.name, func() bool { return app.Ready(context.Background(), n.ops) == nil })
 }
 
 // signal sends the process a signal; it may have ended.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"onsale/internal/admin"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 )
 
@@ -56,7 +57,7 @@ func TestRefundByTheOperator(t *testing.T) {
 	held := letIn(t, l, "refunds").begin(t, "pm_card_pendingRefund", "A-3")
 	becomes(t, l, held.order, "confirmed")
 	mustBeClean(t, auditOf(t, l, decisionLimit)) // which waits for the captures
-	eventually(t, decisionLimit, "two seats left", func() bool { return seatsLeft(t, l, "refunds") == "2" })
+	testenv.Eventually(t, "two seats left", func() bool { return seatsLeft(t, l, "refunds") == "2" })
 
 	if out, err := onsale(t, l, "order", "refund", order); err == nil {
 		t.Errorf("a refund for no reason: %s", out)
@@ -68,7 +69,7 @@ func TestRefundByTheOperator(t *testing.T) {
 	mustRun(t, l, "order", "refund", held.order, "--reason", "moved away")
 	becomes(t, l, order, "refunded")
 	becomes(t, l, kept, "refunded")
-	eventually(t, decisionLimit, "three seats left", func() bool { return seatsLeft(t, l, "refunds") == "3" })
+	testenv.Eventually(t, "three seats left", func() bool { return seatsLeft(t, l, "refunds") == "3" })
 	if o := shown(t, l, order); len(o.Refunds) != 1 || o.Refunds[0].State != "succeeded" || o.Refunds[0].Reason != "the artist is ill" || o.Attempts[0].State != "refunded" {
 		t.Errorf("refunded: %+v", o)
 	}
@@ -76,14 +77,14 @@ func TestRefundByTheOperator(t *testing.T) {
 		t.Errorf("shown as\n%s", out)
 	}
 	var pending string
-	eventually(t, decisionLimit, "refund at the bank", func() bool {
+	testenv.Eventually(t, "refund at the bank", func() bool {
 		o := shown(t, l, held.order)
 		pending = o.Refunds[0].StripeID
 		return o.Refunds[0].State == "pending"
 	})
 	mustBeClean(t, auditOf(t, l, decisionLimit))
 	play(t, l, "refunds/"+pending, `{"status":"failed"}`)
-	eventually(t, decisionLimit, "failed refund", func() bool { return shown(t, l, held.order).Refunds[0].State == "failed" })
+	testenv.Eventually(t, "failed refund", func() bool { return shown(t, l, held.order).Refunds[0].State == "failed" })
 	if o := shown(t, l, held.order); o.Status != "confirmed" || o.Refunds[0].Failure != "expired_or_canceled_card" {
 		t.Errorf("after the failure: %+v", o)
 	}
@@ -151,15 +152,15 @@ func TestDisputes(t *testing.T) {
 	openSmall(t, l, "disputes", 2)
 	for seat, c := range map[string]struct{ outcome, state string }{"A-1": {"won", "captured"}, "A-2": {"lost", "charged_back"}} {
 		order := buyOne(t, l, "disputes", seat)
-		eventually(t, decisionLimit, "capture", func() bool { return shown(t, l, order).Attempts[0].State == "captured" })
+		testenv.Eventually(t, "capture", func() bool { return shown(t, l, order).Attempts[0].State == "captured" })
 		dispute := play(t, l, "disputes", `{"payment_intent":"`+intent(t, l, order)+`","reason":"fraudulent"}`)
-		eventually(t, decisionLimit, "dispute", func() bool { return shown(t, l, order).Attempts[0].State == "disputed" })
+		testenv.Eventually(t, "dispute", func() bool { return shown(t, l, order).Attempts[0].State == "disputed" })
 		if out, err := onsale(t, l, "order", "refund", order, "--reason", "x"); err == nil || !strings.Contains(out, "disputed") {
 			t.Errorf("refund of a disputed order: %v %s", err, out)
 		}
 		play(t, l, "disputes/"+dispute, `{"status":"under_review"}`)
 		play(t, l, "disputes/"+dispute, `{"status":"`+c.outcome+`"}`)
-		eventually(t, decisionLimit, c.state+" attempt", func() bool { return string(shown(t, l, order).Attempts[0].State) == c.state })
+		testenv.Eventually(t, c.state+" attempt", func() bool { return string(shown(t, l, order).Attempts[0].State) == c.state })
 		if o := shown(t, l, order); o.Status != "confirmed" || len(o.Disputes) != 1 || string(o.Disputes[0].State) != c.outcome || o.Disputes[0].ClosedAt.IsZero() {
 			t.Errorf("%s: %+v", c.outcome, o)
 		}

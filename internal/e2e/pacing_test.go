@@ -14,6 +14,7 @@ import (
 	"onsale/internal/redis"
 	"onsale/internal/sale"
 	"onsale/internal/stripe/double"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 	"onsale/nats"
 )
@@ -62,7 +63,7 @@ func TestManyCheckoutsUnderARateLimit(t *testing.T) {
 	for i, o := range orders {
 		ids[i] = o.order
 	}
-	eventually(t, 90*time.Second, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
+	testenv.Eventually(t, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
 	r := auditOf(t, l, 60*time.Second)
 	refused := l.Double.RateLimited()
 	t.Logf("%d calls were refused of some %d", refused, 2*fans)
@@ -98,7 +99,7 @@ func TestLinePacedByPayments(t *testing.T) {
 		}
 		return a
 	}
-	eventually(t, 20*time.Second, "slower line", func() bool { a := last(); return a.Payments != nil && a.Payments.Set == set && a.Rate < 10 })
+	testenv.Eventually(t, "slower line", func() bool { a := last(); return a.Payments != nil && a.Payments.Set == set && a.Rate < 10 })
 	late := visitor{base: l.BaseURL, event: "slow", session: "a-fan-who-comes-late"}
 	j := call(t, "POST", late.base+"/v1/queue/slow/join", map[string]string{"session": late.session})
 	if j.status != http.StatusCreated {
@@ -112,8 +113,8 @@ func TestLinePacedByPayments(t *testing.T) {
 	for i, o := range orders {
 		ids[i] = o.order
 	}
-	eventually(t, 90*time.Second, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
-	eventually(t, 60*time.Second, "line at its own rate", func() bool { a := last(); return a.Payments == nil && a.Rate == set })
+	testenv.Eventually(t, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
+	testenv.Eventually(t, "line at its own rate", func() bool { a := last(); return a.Payments == nil && a.Rate == set })
 	changes := 0
 	for _, a := range admissions(t, l.BaseURL, "slow") {
 		if a.Reason == "payments" {
@@ -145,7 +146,7 @@ func TestSeatsAreKeptForTheExpectedWait(t *testing.T) {
 	l.Double.SetFaults(double.Faults{LatencyMS: 3000}) // so that the seats are still held, and not sold, when they are looked at
 	defer l.Double.SetFaults(double.Faults{})
 	seat := 0
-	eventually(t, 20*time.Second, "hold that lasts", func() bool {
+	testenv.Eventually(t, "hold that lasts", func() bool {
 		if err := bus.Notify(events.PaymentsNoticeSubject, events.Encode(events.PaymentsNotice{V: 1, Node: "other", Rate: 1, Backlog: 600})); err != nil {
 			t.Fatal(err)
 		}

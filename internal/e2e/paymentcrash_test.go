@@ -7,6 +7,7 @@ import (
 
 	"onsale/internal/admin"
 	"onsale/internal/stripe/double"
+	"onsale/internal/testenv"
 )
 
 // Abandoned at the bank's page: the order fails soon after its payment window, the intent is canceled at Stripe, and
@@ -47,7 +48,7 @@ func TestPaymentsOutliveTheirServices(t *testing.T) {
 	id := intent(t, l, b.order)
 	f.end("payworker", syscall.SIGKILL)
 	play(t, l, "authenticate/"+id, `{"outcome":"success"}`)
-	eventually(t, decisionLimit, "delivered webhook", func() bool {
+	testenv.Eventually(t, "delivered webhook", func() bool {
 		a := call(t, "GET", l.StripeURL+"/_double/stats", nil, "Authorization", "Bearer "+l.StripeKey)
 		hooks, _ := a.fields["webhooks"].(map[string]any)
 		return hooks["waiting"] == float64(0)
@@ -59,7 +60,7 @@ func TestPaymentsOutliveTheirServices(t *testing.T) {
 	f.end("committer", syscall.SIGKILL)
 	b = letIn(t, l, "fleet").begin(t, "pm_card_visa", "A-3")
 	intent(t, l, b.order) // until then the order may not be there yet
-	eventually(t, decisionLimit, "authorization", func() bool { return shown(t, l, b.order).Attempts[0].State == "authorized" })
+	testenv.Eventually(t, "authorization", func() bool { return shown(t, l, b.order).Attempts[0].State == "authorized" })
 	f.start("committer")
 	becomes(t, l, b.order, "confirmed")
 
@@ -68,7 +69,7 @@ func TestPaymentsOutliveTheirServices(t *testing.T) {
 		before := calls(t, l, endpoint)
 		l.Double.SetFaults(double.Faults{LatencyMS: 500})
 		b = letIn(t, l, "fleet").begin(t, "pm_card_visa", seat)
-		eventually(t, decisionLimit, endpoint, func() bool { return calls(t, l, endpoint) > before })
+		testenv.Eventually(t, endpoint, func() bool { return calls(t, l, endpoint) > before })
 		f.end("payworker", syscall.SIGKILL)
 		l.Double.SetFaults(double.Faults{})
 		f.start("payworker")

@@ -10,10 +10,11 @@ import (
 
 	"onsale/internal/admin"
 	"onsale/internal/stripe/double"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 )
 
-const decisionLimit = 30 * time.Second // for an order; a passing test waits for far less
+const decisionLimit = 30 * time.Second // for the orders that an audit waits for; a passing test waits for far less
 
 // becomes waits until an order has a status.
 func becomes(t *testing.T, l *up.Local, order, status string) {
@@ -24,7 +25,7 @@ func becomes(t *testing.T, l *up.Local, order, status string) {
 			t.Logf("order %s is %s", order, last)
 		}
 	}()
-	eventually(t, decisionLimit, status+" order", func() bool {
+	testenv.Eventually(t, status+" order", func() bool {
 		last = orderStatus(t, l, order)
 		return last == status
 	})
@@ -82,7 +83,7 @@ func (v visitor) begin(t *testing.T, method string, seats ...string) begun {
 func intent(t *testing.T, l *up.Local, order string) (id string) {
 	t.Helper()
 	client := admin.Client{URL: l.AdminURL, Token: l.AdminToken}
-	eventually(t, decisionLimit, "intent of "+order, func() bool {
+	testenv.Eventually(t, "intent of "+order, func() bool {
 		all, err := client.Orders(t.Context(), "", "", 0)
 		if err != nil {
 			t.Fatal(err)
@@ -211,7 +212,7 @@ func TestLateWebhookTakesNoSeatFromAnother(t *testing.T) {
 	forgetHolds(t, l, "late")
 	other := letIn(t, l, "late")
 	var h answer
-	eventually(t, decisionLimit, "seat that came free", func() bool { // a node remembers for a moment that it was held
+	testenv.Eventually(t, "seat that came free", func() bool { // a node remembers for a moment that it was held
 		h = other.hold(t, "A-1")
 		return h.status == http.StatusCreated
 	})

@@ -19,6 +19,7 @@ import (
 	"onsale/internal/pass"
 	"onsale/internal/redis"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 	"onsale/nats"
 	"onsale/store"
@@ -139,7 +140,7 @@ func startCounted(t *testing.T, l *up.Local) (base string, c *counted, tickets l
 			t.Error(err)
 		}
 	})
-	eventually(t, 30*time.Second, "ready node", ready.Load)
+	testenv.Eventually(t, "ready node", ready.Load)
 	return "http://" + ln.Addr().String(), c, tickets
 }
 
@@ -160,7 +161,7 @@ func TestPollsReadNoStore(t *testing.T) {
 	move(t, l, "cheap", "open", "open")
 	epoch := join(t, l.BaseURL, "cheap", sessionOf("cheap", n)).spot.Epoch
 	base, c, tickets := startCounted(t, l)
-	eventually(t, 20*time.Second, "line on the node", func() bool {
+	testenv.Eventually(t, "line on the node", func() bool {
 		q := queueOf(t, base, "cheap")
 		return q.Joined == n+1 && q.State == "open"
 	})
@@ -192,7 +193,7 @@ func TestPollsReadNoStore(t *testing.T) {
 func settled(t *testing.T, c *counted) {
 	t.Helper()
 	last, since := int64(-1), time.Now()
-	eventually(t, 30*time.Second, "quiet node", func() bool {
+	testenv.Eventually(t, "quiet node", func() bool {
 		if now := c.calls.Load(); now != last {
 			last, since = now, time.Now()
 		}

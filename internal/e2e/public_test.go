@@ -13,6 +13,7 @@ import (
 	"onsale/internal/entry"
 	"onsale/internal/line"
 	"onsale/internal/record"
+	"onsale/internal/testenv"
 )
 
 // queuePage is the cacheable page of a line, as any page on the web would read it.
@@ -125,7 +126,7 @@ func each(n, atOnce int, do func(i int)) {
 func ask(t *testing.T, base, event string, f fan) answer {
 	t.Helper()
 	var a answer
-	eventually(t, 20*time.Second, "answer to a poll that is not too early", func() bool {
+	testenv.Eventually(t, "answer to a poll that is not too early", func() bool {
 		a = call(t, "GET", base+"/v1/queue/"+event+"/position", nil, "Authorization", "Bearer "+f.ticket)
 		return a.status != http.StatusTooManyRequests
 	})

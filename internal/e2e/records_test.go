@@ -16,6 +16,7 @@ import (
 	"onsale/internal/beacon/double"
 	"onsale/internal/draw"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 // page computes what a fan is told from the cacheable page of its line and its arrival number alone, as web pages do.
@@ -70,12 +71,12 @@ func TestPagesComputeWhatPollsSay(t *testing.T) {
 		}
 	}
 	move(t, l, "drawn", "open", "open")
-	eventually(t, 20*time.Second, "admission", func() bool { return queueOf(t, l.BaseURL, "drawn").Serving >= 30 })
+	testenv.Eventually(t, "admission", func() bool { return queueOf(t, l.BaseURL, "drawn").Serving >= 30 })
 	// So slow that nobody is called while the page is compared with the polls.
 	if err := operator(l).SetRate(t.Context(), "drawn", 0.002); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "slow line", func() bool { return queueOf(t, l.BaseURL, "drawn").Rate == 0.002 })
+	testenv.Eventually(t, "slow line", func() bool { return queueOf(t, l.BaseURL, "drawn").Rate == 0.002 })
 	fans = append(fans, joinMany(t, l.BaseURL, "drawn", lobby, lobby+later, 10)...)
 	open := pageOf(t, l.BaseURL, "drawn")
 	if *open.Lobby != lobby || open.Joined != lobby+later {
@@ -125,7 +126,7 @@ func TestPagesComputeWhatPollsSay(t *testing.T) {
 func mustSay(t *testing.T, base string, p page, f fan) {
 	t.Helper()
 	a := ask(t, base, "drawn", f)
-	eventually(t, 20*time.Second, "poll between two pages of one record", func() bool {
+	testenv.Eventually(t, "poll between two pages of one record", func() bool {
 		now := queueOf(t, base, "drawn")
 		if now.At.Equal(p.At) {
 			return true
@@ -230,11 +231,11 @@ func TestDrawWaitsForItsBeacon(t *testing.T) {
 	if err := operator(l).Move(t.Context(), "random", "open"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "word of the missing relay", func() bool {
+	testenv.Eventually(t, "word of the missing relay", func() bool {
 		return strings.Contains(blind.log.String(), "set --beacon-url") && strings.Contains(blind.log.String(), "event_id=random")
 	})
 	reader := runNode(t, l, "admitter", "BEACON_URL="+relay)
-	eventually(t, 20*time.Second, "asking for the value", func() bool { return chain.Requests() >= 3 })
+	testenv.Eventually(t, "asking for the value", func() bool { return chain.Requests() >= 3 })
 	if !strings.Contains(reader.log.String(), "not published yet") {
 		t.Errorf("the admitter does not say what it waits for:\n%s", reader.log)
 	}
@@ -251,7 +252,7 @@ func TestDrawWaitsForItsBeacon(t *testing.T) {
 		t.Errorf("before the value: %s", a.body)
 	}
 	publish()
-	eventually(t, 20*time.Second, "open sale", func() bool { return queueOf(t, l.BaseURL, "random").State == "open" })
+	testenv.Eventually(t, "open sale", func() bool { return queueOf(t, l.BaseURL, "random").State == "open" })
 	value := chain.Value(round)
 	drawn := call(t, "GET", l.BaseURL+"/v1/queue/random/draw", nil)
 	if got := drawn.fields["drawn"].(map[string]any)["beacon"]; got != hex.EncodeToString(value.Randomness[:]) || drawn.text("beacon") != name {
@@ -260,5 +261,5 @@ func TestDrawWaitsForItsBeacon(t *testing.T) {
 	if s := mustVerify(t, l.BaseURL, "random"); !s.Drawn {
 		t.Errorf("checked: %+v", s)
 	}
-	eventually(t, 20*time.Second, "admission of all", func() bool { return queueOf(t, l.BaseURL, "random").Serving == 50 })
+	testenv.Eventually(t, "admission of all", func() bool { return queueOf(t, l.BaseURL, "random").Serving == 50 })
 }

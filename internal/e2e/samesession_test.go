@@ -15,6 +15,7 @@ import (
 	"onsale/internal/line"
 	"onsale/internal/sale"
 	"onsale/internal/stack"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 )
 
@@ -167,7 +168,7 @@ func TestSameSessionWhileRedisIsAway(t *testing.T) {
 	if a := ask(t, s.nodes[1].base, "forgetful", late); a.status != http.StatusOK || a.text("state") != "lobby" || number(t, a, "arrival") != late.arrival {
 		t.Errorf("a poll without Redis: %d %s", a.status, a.body)
 	}
-	eventually(t, 20*time.Second, "count of what Redis did not do", func() bool {
+	testenv.Eventually(t, "count of what Redis did not do", func() bool {
 		return s.nodes[0].metric("onsale_places_failures_total")+s.nodes[1].metric("onsale_places_failures_total") > 0
 	})
 	again, err := stack.StartRedis(t.Context(), cfg)
@@ -194,7 +195,7 @@ func TestPlacesThatOnlyTheStreamHas(t *testing.T) {
 	if sequence <= first.spot.Sequence {
 		t.Fatalf("the chunk is at %d, after one at %d", sequence, first.spot.Sequence)
 	}
-	eventually(t, 20*time.Second, "reading of the chunk", func() bool { return queueOf(t, running.base, "orphans").Joined == 7 })
+	testenv.Eventually(t, "reading of the chunk", func() bool { return queueOf(t, running.base, "orphans").Joined == 7 })
 	told := map[string][]line.Ticket{}
 	for i := range 3 {
 		f := join(t, running.base, "orphans", sessionOf("orphans", i))

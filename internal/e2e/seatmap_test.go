@@ -18,6 +18,7 @@ import (
 	"onsale/internal/app"
 	"onsale/internal/redis"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 )
 
@@ -47,7 +48,7 @@ func beside(t *testing.T, l *up.Local) (base string, end func()) {
 func (v visitor) at(t *testing.T, base string) visitor {
 	t.Helper()
 	v.base = base
-	eventually(t, 30*time.Second, "second node", func() bool { return v.seats(t).status == http.StatusOK })
+	testenv.Eventually(t, "second node", func() bool { return v.seats(t).status == http.StatusOK })
 	return v
 }
 
@@ -210,7 +211,7 @@ func TestSeatMap_AcrossNodes(t *testing.T) {
 		t.Fatalf("checkout: %d %s", a.status, a.body)
 	}
 	live.until(version, "A-3", "sold")
-	eventually(t, 20*time.Second, "sold seat here", func() bool { return here.seats(t).statusOf("A-3") == "sold" })
+	testenv.Eventually(t, "sold seat here", func() bool { return here.seats(t).statusOf("A-3") == "sold" })
 
 	start := time.Now()
 	end() // with a stream open
@@ -253,7 +254,7 @@ func TestSeatMap_Tags(t *testing.T) {
 	if h := v.hold(t, "A-7"); h.status != http.StatusCreated {
 		t.Fatalf("hold: %d %s", h.status, h.body)
 	}
-	eventually(t, 5*time.Second, "new version", func() bool {
+	testenv.Eventually(t, "new version", func() bool {
 		got := v.seats(t, "If-None-Match", tag, "Accept-Encoding", "identity")
 		return got.status == 200 && got.header.Get("ETag") != tag && got.statusOf("A-7") == "held"
 	})
@@ -272,12 +273,12 @@ func TestSeatMap_Since(t *testing.T) {
 		t.Errorf("since the version there is: %d %s", a.status, a.body)
 	}
 	h := v.hold(t, "A-1")
-	eventually(t, 5*time.Second, "change", func() bool {
+	testenv.Eventually(t, "change", func() bool {
 		a := since(version)
 		return a.text("since") == version && a.statusOf("A-1") == "held" && len(a.fields["changes"].([]any)) == 1
 	})
 	v.release(t, h.text("hold_id"))
-	eventually(t, 5*time.Second, "change back", func() bool { return since(version).statusOf("A-1") == "available" })
+	testenv.Eventually(t, "change back", func() bool { return since(version).statusOf("A-1") == "available" })
 	for _, unknown := range []string{"nonsense", "other.1", strings.Split(version, ".")[0] + ".999999"} {
 		if a := since(unknown); a.status != 200 || len(a.fields["seats"].([]any)) != 40 {
 			t.Errorf("since %s: %d %s", unknown, a.status, a.body)
@@ -294,10 +295,10 @@ func TestSeatStream_GoesOnWhereItWas(t *testing.T) {
 	for seat, last := range map[string]string{"A-1": "held", "A-2": "available"} {
 		u := letIn(t, l, "resume")
 		if h := u.hold(t, seat); last == "available" {
-			eventually(t, 5*time.Second, "held seat", func() bool { return u.seats(t).statusOf(seat) == "held" })
+			testenv.Eventually(t, "held seat", func() bool { return u.seats(t).statusOf(seat) == "held" })
 			u.release(t, h.text("hold_id"))
 		}
-		eventually(t, 5*time.Second, "change", func() bool { return u.seats(t).statusOf(seat) == last })
+		testenv.Eventually(t, "change", func() bool { return u.seats(t).statusOf(seat) == last })
 	}
 	s := v.stream(t, "Last-Event-ID", version)
 	f, _ := s.next()
@@ -342,12 +343,12 @@ func TestSeatMap_FindsOutWhatItWasNotTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	eventually(t, 10*time.Second, "hold that was found", func() bool { return v.seats(t).statusOf("A-6") == "held" })
+	testenv.Eventually(t, "hold that was found", func() bool { return v.seats(t).statusOf("A-6") == "held" })
 	t.Logf("a lost notice was made up for after %s", time.Since(start))
 	if err := r.Release(t.Context(), h.EventID, h.Session, h.ID, ""); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "release that was found", func() bool { return v.seats(t).statusOf("A-6") == "available" })
+	testenv.Eventually(t, "release that was found", func() bool { return v.seats(t).statusOf("A-6") == "available" })
 }
 
 // A client that reads late misses nothing.
@@ -369,7 +370,7 @@ func TestSeatStream_LateReaderMissesNothing(t *testing.T) {
 		if h := u.hold(t, fmt.Sprintf("A-%d", i+1)); h.status != http.StatusCreated {
 			t.Fatalf("hold: %d %s", h.status, h.body)
 		}
-		eventually(t, 5*time.Second, "new version", func() bool {
+		testenv.Eventually(t, "new version", func() bool {
 			now := v.seats(t).text("version")
 			if !slices.Contains(seen, now) {
 				seen = append(seen, now)

@@ -9,6 +9,7 @@ import (
 
 	"onsale/internal/sale"
 	"onsale/internal/stripe/double"
+	"onsale/internal/testenv"
 )
 
 // Every state of docs/payments.md is reached through the four binaries, as the operator sees it: attempts, orders,
@@ -30,7 +31,7 @@ func TestEveryStateOfThePaymentMachine(t *testing.T) {
 				t.Logf("order %s, of which %v were wanted, was seen in %v", order, wanted, now)
 			}
 		}()
-		eventually(t, decisionLimit, wanted[0], func() bool {
+		testenv.Eventually(t, wanted[0], func() bool {
 			o, err := operator(l).Order(t.Context(), uuid.MustParse(order))
 			if err != nil && strings.HasPrefix(err.Error(), "order_not_found") {
 				return false // no worker has begun it
@@ -82,7 +83,7 @@ func TestEveryStateOfThePaymentMachine(t *testing.T) {
 	forgetHolds(t, l, event)
 	second := begin("pm_card_visa", "A-5")
 	l.Double.SetFaults(double.Faults{})
-	eventually(t, decisionLimit, "loser of a seat", func() bool {
+	testenv.Eventually(t, "loser of a seat", func() bool {
 		for _, order := range []string{first, second} {
 			if shown(t, l, order).Status == sale.Rejected {
 				until(order, "order rejected", "attempt canceled")

@@ -10,6 +10,7 @@ import (
 	"onsale/internal/admin"
 	"onsale/internal/line"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 	"onsale/internal/up"
 	"onsale/nats"
 )
@@ -54,11 +55,11 @@ func (s *takenOver) crowd(from, n int) {
 	publishChunk(s.t, s.Local, s.event, sessions)
 }
 
-// serving waits until so many more are called than were, and returns when.
-func (s *takenOver) moves(more uint64, within time.Duration) {
+// moves waits until so many more are called than were.
+func (s *takenOver) moves(more uint64) {
 	s.t.Helper()
 	from := queueOf(s.t, s.base, s.event).Serving
-	eventually(s.t, within, "admission", func() bool { return queueOf(s.t, s.base, s.event).Serving >= from+more })
+	testenv.Eventually(s.t, "admission", func() bool { return queueOf(s.t, s.base, s.event).Serving >= from+more })
 }
 
 // check closes the sale and checks its log: everyone was called once, in order, at the pace, and never later than
@@ -140,12 +141,12 @@ func publishChunk(t *testing.T, l *up.Local, event string, sessions []sale.Sessi
 func TestAdmitterIsKilled(t *testing.T) {
 	t.Parallel()
 	s := startTakeover(t, "killed")
-	s.moves(40, 20*time.Second)
+	s.moves(40)
 	s.admitter[0].end(syscall.SIGKILL)
-	s.moves(40, 10*time.Second)
+	s.moves(40)
 	s.admitter[0].run()
 	s.admitter[1].end(syscall.SIGKILL)
-	s.moves(40, 10*time.Second)
+	s.moves(40)
 	s.check(10 * time.Second)
 }
 
@@ -158,16 +159,16 @@ func TestAdmitterIsStoppedAndGoesOn(t *testing.T) {
 		stopped = 30 * time.Second
 	}
 	s := startTakeover(t, "stopped")
-	s.moves(40, 20*time.Second)
+	s.moves(40)
 	s.admitter[0].signal(syscall.SIGSTOP)
 	since := time.Now()
-	s.moves(40, 10*time.Second)
-	eventually(t, 2*stopped, "record of the other admitter", func() bool { return queueOf(t, s.base, s.event).At.Sub(since) >= stopped })
+	s.moves(40)
+	testenv.Eventually(t, "record of the other admitter", func() bool { return queueOf(t, s.base, s.event).At.Sub(since) >= stopped })
 	s.admitter[0].signal(syscall.SIGCONT)
-	s.moves(40, 10*time.Second)
+	s.moves(40)
 	s.admitter[1].signal(syscall.SIGSTOP) // now it is up to the first alone
-	s.moves(40, 10*time.Second)
+	s.moves(40)
 	s.admitter[1].signal(syscall.SIGCONT)
-	s.moves(40, 10*time.Second)
+	s.moves(40)
 	s.check(10 * time.Second)
 }

@@ -8,6 +8,7 @@ import (
 
 	"onsale/events"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 // byHand refunds at Stripe, as someone does in its dashboard, and returns Stripe's id.
@@ -178,7 +179,7 @@ func TestSweepSettlesRefunds(t *testing.T) {
 		return last.State
 	}
 	r.clock.Advance(5*time.Minute + time.Second)
-	r.eventually("all three are decided", func() bool {
+	testenv.Eventually(t, "all three are decided", func() bool {
 		return state(orders[sale.RefundSucceeded]) == sale.RefundSucceeded && state(orders[sale.RefundFailed]) == sale.RefundFailed && state(lost) == sale.RefundSucceeded
 	})
 	r.refunded(orders[sale.RefundSucceeded], sale.Refunded, sale.PaidBack, sale.RefundSucceeded, "")

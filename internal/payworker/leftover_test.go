@@ -7,6 +7,7 @@ import (
 	"onsale/events"
 	"onsale/internal/sale"
 	"onsale/internal/stripe/double"
+	"onsale/internal/testenv"
 )
 
 // intentOf is how an intent stands at Stripe.
@@ -82,7 +83,7 @@ func TestDeclinedAuthenticationCanNotBePaidLater(t *testing.T) {
 	}
 	r.double.SetFaults(double.Faults{})
 	r.clock.Advance(2*time.Minute + time.Second)
-	r.eventually("it is declined", func() bool { return r.attempt(c.OrderID).State == sale.Declined })
+	testenv.Eventually(t, "it is declined", func() bool { return r.attempt(c.OrderID).State == sale.Declined })
 	r.stands(c.OrderID, sale.PaymentFailed, sale.Declined, sale.IntentCanceled)
 }
 

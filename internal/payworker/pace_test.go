@@ -11,6 +11,7 @@ import (
 	"onsale/events"
 	"onsale/internal/pace"
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 // told are the notices that a worker sent.
@@ -176,16 +177,16 @@ func TestPaymentsAreTold(t *testing.T) {
 		}
 		return n
 	}
-	r.eventually("it is told", func() bool { return last().Node != "" })
+	testenv.Eventually(t, "it is told", func() bool { return last().Node != "" })
 	if n := last(); n.Allowed != 100 || n.Rate != 50 || n.Backlog != 0 { // an order takes two calls
 		t.Errorf("at first %+v", n)
 	}
 	r.backlog.Store(1000) // and nothing is done
-	r.eventually("it is slower", func() bool { n := last(); return n.Rate < 45 && n.Backlog == 1000 })
+	testenv.Eventually(t, "it is slower", func() bool { n := last(); return n.Rate < 45 && n.Backlog == 1000 })
 	r.backlog.Store(0) // nothing to do says nothing of the rate
-	r.eventually("the backlog is gone", func() bool { return last().Backlog == 0 })
+	testenv.Eventually(t, "the backlog is gone", func() bool { return last().Backlog == 0 })
 	before, told := last().Rate, len(r.told.of(events.PaymentsNoticeSubject))
-	r.eventually("it is told again", func() bool { return len(r.told.of(events.PaymentsNoticeSubject)) > told })
+	testenv.Eventually(t, "it is told again", func() bool { return len(r.told.of(events.PaymentsNoticeSubject)) > told })
 	if last().Rate != before {
 		t.Errorf("the rate went from %g to %g with nothing to do", before, last().Rate)
 	}
@@ -207,11 +208,11 @@ func TestAllowedRateIsToldAsItIs(t *testing.T) {
 		}
 		return n.Allowed
 	}
-	r.eventually("it is whole", func() bool { return last() == 100 })
+	testenv.Eventually(t, "it is whole", func() bool { return last() == 100 })
 	if _, err := r.holds.Pace(key, limit).Slow(t.Context(), 0); err != nil { // another worker's call was refused
 		t.Fatal(err)
 	}
-	r.eventually("it is cut", func() bool { return last() < 100 })
+	testenv.Eventually(t, "it is cut", func() bool { return last() < 100 })
 	low := last()
-	r.eventually("it rises", func() bool { return last() > low })
+	testenv.Eventually(t, "it rises", func() bool { return last() > low })
 }

@@ -1,7 +1,6 @@
 package payworker_test
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"onsale/events"
 	"onsale/internal/sale"
 	"onsale/internal/stripe/double"
+	"onsale/internal/testenv"
 )
 
 // The sweep ends what nobody ends: a buyer who never came back from the bank, and a call that was never made. Who did
@@ -30,7 +30,7 @@ func TestSweepEndsWhatNobodyEnds(t *testing.T) {
 	r.clock.Advance(time.Minute + time.Second)                                        // the window, and not yet the grace
 	r.stands(left.OrderID, sale.AuthenticationRequired, sale.ActionRequired, sale.IntentRequiresAction)
 	r.clock.Advance(time.Minute)
-	r.eventually("all three are decided", func() bool {
+	testenv.Eventually(t, "all three are decided", func() bool {
 		return r.attempt(left.OrderID).State == sale.Canceled && r.attempt(back.OrderID).State == sale.Authorized && r.attempt(never.OrderID).State == sale.Canceled
 	})
 	r.stands(left.OrderID, sale.PaymentFailed, sale.Canceled, sale.IntentCanceled)
@@ -63,7 +63,7 @@ func TestWhatCanNotBeEndedStarvesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.clock.Advance(3 * time.Minute)
-	r.eventually("the last is ended", func() bool { return r.attempt(last.OrderID).State == sale.Canceled })
+	testenv.Eventually(t, "the last is ended", func() bool { return r.attempt(last.OrderID).State == sale.Canceled })
 	if a := r.attempt(stuck[0].OrderID); a.State != sale.ActionRequired {
 		t.Errorf("this test tests nothing: one that can't be ended is %s", a.State)
 	}
@@ -94,7 +94,7 @@ func TestSweepFindsTheIntentOfALostAnswer(t *testing.T) {
 	r := setup(t)
 	o := r.unanswered()
 	r.clock.Advance(2*time.Minute + time.Second)
-	r.eventually("it is decided", func() bool { return r.attempt(o.OrderID).State != sale.Started })
+	testenv.Eventually(t, "it is decided", func() bool { return r.attempt(o.OrderID).State != sale.Started })
 	r.stands(o.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
 	if n := r.calls("GET /v1/payment_intents"); n != 0 {
 		t.Errorf("Stripe was asked for %d lists", n)
@@ -139,7 +139,7 @@ func TestAuthorizationAfterTheEndIsGivenBack(t *testing.T) {
 			r.double.SetFaults(double.Faults{LatencyMS: 1000})
 			asked := make(chan error, 1)
 			go func() { asked <- r.give(events.Checkouts, events.Encode(c), 1) }()
-			r.eventually("the call is out", r.calling)
+			testenv.Eventually(t, "the call is out", r.calling)
 			r.clock.Advance(time.Hour)
 			if err := r.store.MarkAbandoned(t.Context(), []sale.Settlement{{Attempt: begun[0].Attempt, Reason: "payment_abandoned"}}); err != nil {
 				t.Fatal(err)
@@ -255,19 +255,4 @@ func (r *rig) stats() (s stats) {
 		r.Fatal(err)
 	}
 	return s
-}
-
-func (r *rig) eventually(what string, holds func() bool) {
-	r.Helper()
-	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-ctx.Done():
-			r.Fatalf("not in time: %s", what)
-		case <-tick.C:
-		}
-	}
 }

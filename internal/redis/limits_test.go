@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -154,8 +153,8 @@ func TestNoClockButRedisDecides(t *testing.T) {
 			t.Errorf("the one whose clock is behind tells %s", left)
 		}
 	}
-	ahead.eventually("the seat comes free by itself, for both", func(ctx context.Context) bool {
-		_, err := behind.Take(ctx, show, fan(2), []string{"A-1"}, long)
+	testenv.Eventually(t, "the seat comes free by itself, for both", func() bool {
+		_, err := behind.Take(t.Context(), show, fan(2), []string{"A-1"}, long)
 		return err == nil
 	})
 	if _, err := ahead.Find(t.Context(), show, h.Session, h.ID); !errors.Is(err, sale.ErrNoHold) {

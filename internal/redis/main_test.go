@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) { testenv.Main(m) }
 
 const (
-	patience = 30 * time.Second // for conditions; a passing test waits for far less
+	patience = 30 * time.Second // how late a slow machine may look at a hold
 	show     = "show"           // the event of most tests
 	long     = 10 * time.Minute // a hold that outlasts its test
 )
@@ -126,19 +126,4 @@ func (r *rig) everything() string {
 		r.Fatal(err)
 	}
 	return dump
-}
-
-// eventually waits for a condition.
-func (r *rig) eventually(what string, holds func(context.Context) bool) {
-	r.Helper()
-	for deadline := time.Now().Add(patience); !holds(r.Context()); {
-		if time.Now().After(deadline) {
-			r.Fatalf("not after %s: %s", patience, what)
-		}
-		select {
-		case <-r.Context().Done():
-			r.Fatalf("the test ended: %s", what)
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
 }

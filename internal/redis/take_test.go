@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"onsale/internal/sale"
+	"onsale/internal/testenv"
 )
 
 func takenSeats(t *testing.T, err error) []string {
@@ -262,9 +262,9 @@ func TestExpiryFreesTheSeats(t *testing.T) {
 	r := setup(t)
 	h := r.take(fan(1), 60*time.Millisecond, "A-1", "A-2")
 	var next sale.Hold
-	r.eventually("the seats are free", func(ctx context.Context) bool {
+	testenv.Eventually(t, "the seats are free", func() bool {
 		var err error
-		next, err = r.Take(ctx, show, fan(2), []string{"A-2", "A-1"}, long)
+		next, err = r.Take(t.Context(), show, fan(2), []string{"A-2", "A-1"}, long)
 		return err == nil
 	})
 	if next.Fence <= h.Fence {

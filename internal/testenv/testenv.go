@@ -1,4 +1,5 @@
-// Package testenv gives tests the real servers: Postgres, Redis and a nats-server with JetStream.
+// Package testenv gives tests the real servers: Postgres, Redis and a nats-server with JetStream. Eventually waits for
+// what comes of them.
 //
 // It promises each test a place of its own on them, so that all tests run in parallel, and that nothing is
 // left behind: servers end with the test process however that ends, and the folders of runs that crashed
