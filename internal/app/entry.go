@@ -10,7 +10,9 @@ import (
 	"onsale/internal/entry"
 )
 
-// EntryCost is what a join may be asked for before anything is stored.
+// EntryCost is what a join may be asked for before anything is stored: nothing, where nothing is set. The figures are for
+// who turns something on: on a desktop, 16 bits are 25 ms in a page and 20 bits 0.4 s in the mean; on a phone, several
+// times that.
 type EntryCost struct {
 	EntryProof        entry.Mode    `name:"entry-proof" env:"ENTRY_PROOF" default:"off" help:"Proof of work at a join: off, on, or auto under load."`
 	EntryProofBits    int           `name:"entry-proof-bits" env:"ENTRY_PROOF_BITS" default:"16" help:"Its difficulty at first; a bit more doubles the work."`

@@ -126,7 +126,7 @@ func startCounted(t *testing.T, l *up.Local) (base string, c *counted, tickets l
 	go func() {
 		ended <- api.Run(ctx, api.Deps{
 			Listener: ln, Streams: c, Catalog: c, Holds: c, Memory: c, Places: c, Notices: streams, Tickets: tickets, Codes: access.NewCodes(secret), Passes: passes,
-			Entry: api.Entry{Policy: entry.DefaultPolicy(), Proofs: entry.NewProofs(secret)}, MaxChunk: 1024, Now: time.Now, Log: quiet, Ready: &ready,
+			Entry: api.Entry{Proofs: entry.NewProofs(secret)}, MaxChunk: 1024, Now: time.Now, Log: quiet, Ready: &ready,
 		})
 	}()
 	t.Cleanup(func() {

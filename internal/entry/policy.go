@@ -66,13 +66,7 @@ const MaxProofBits = 24
 // maxDebtMS bounds Burst * EveryMS: how far ahead an address can have spent.
 const maxDebtMS = 60 * 60 * 1000
 
-// DefaultPolicy asks for nothing, and has sensible figures for who turns something on: on a desktop, 16 bits are 25 ms
-// in a page and 20 bits 0.4 s in the mean; on a phone, several times that.
-func DefaultPolicy() Policy {
-	return Policy{ProofBits: 16, ProofBitsMax: 20, AddressLimit: Limit{Burst: 100, EveryMS: 200}, AutoAbove: 1000}
-}
-
-// Validate says all that is wrong with a policy, as Invalid. Figures count even while what they are for is off, so that
+// Validate says all that is wrong with a policy, as Invalid, in the words of the api's settings. Figures count even while what they are for is off, so that
 // turning it on in the middle of a sale can't fail.
 func (p Policy) Validate() error {
 	var wrong []string
@@ -81,14 +75,14 @@ func (p Policy) Validate() error {
 			wrong = append(wrong, what)
 		}
 	}
-	refuse(int(p.Proof) >= len(modeNames), "proof must be off, on or auto")
-	refuse(int(p.Address) >= len(modeNames), "address must be off, on or auto")
-	refuse(p.ProofBits < 1 || p.ProofBits > MaxProofBits, "proof_bits must be 1 to 24")
-	refuse(p.ProofBitsMax < p.ProofBits || p.ProofBitsMax > MaxProofBits, "proof_bits_max must be proof_bits to 24")
-	refuse(p.AddressLimit.Burst < 1 || p.AddressLimit.Burst > maxDebtMS, "address_limit.burst must be 1 to 3600000 joins")
-	refuse(p.AddressLimit.EveryMS < 1 || p.AddressLimit.EveryMS > maxDebtMS, "address_limit.every_ms must be 1 to 3600000")
-	refuse(int64(p.AddressLimit.Burst)*int64(p.AddressLimit.EveryMS) > maxDebtMS, "address_limit.burst times every_ms must be at most an hour")
-	refuse(p.AutoAbove < 1, "auto_above must be at least 1 join a second")
+	refuse(int(p.Proof) >= len(modeNames), "entry-proof must be off, on or auto")
+	refuse(int(p.Address) >= len(modeNames), "entry-address must be off, on or auto")
+	refuse(p.ProofBits < 1 || p.ProofBits > MaxProofBits, "entry-proof-bits must be 1 to 24")
+	refuse(p.ProofBitsMax < p.ProofBits || p.ProofBitsMax > MaxProofBits, "entry-proof-bits-max must be entry-proof-bits to 24")
+	refuse(p.AddressLimit.Burst < 1 || p.AddressLimit.Burst > maxDebtMS, "entry-address-burst must be 1 to 3600000 joins")
+	refuse(p.AddressLimit.EveryMS < 1 || p.AddressLimit.EveryMS > maxDebtMS, "entry-address-every must be 1ms to 1h")
+	refuse(int64(p.AddressLimit.Burst)*int64(p.AddressLimit.EveryMS) > maxDebtMS, "entry-address-burst times entry-address-every must be at most an hour")
+	refuse(p.AutoAbove < 1, "entry-auto-above must be at least 1 join a second")
 	if len(wrong) > 0 {
 		return sale.Errorf(sale.Invalid, "bad_entry_policy", "%s", strings.Join(wrong, "; "))
 	}

@@ -30,27 +30,30 @@ func TestMode_Text(t *testing.T) {
 	}
 }
 
+// policy asks for nothing.
+var policy = entry.Policy{ProofBits: 16, ProofBitsMax: 20, AddressLimit: entry.Limit{Burst: 100, EveryMS: 200}, AutoAbove: 1000}
+
 func TestPolicy_ValidateSaysAllThatIsWrong(t *testing.T) {
 	t.Parallel()
-	if err := entry.DefaultPolicy().Validate(); err != nil {
+	if err := policy.Validate(); err != nil {
 		t.Errorf("the default: %v", err)
 	}
 	err := entry.Policy{Proof: 3, Address: 4, ProofBits: 25, ProofBitsMax: 26, AddressLimit: entry.Limit{Burst: 0, EveryMS: -1}}.Validate()
 	if sale.KindOf(err) != sale.Invalid || sale.CodeOf(err) != "bad_entry_policy" {
 		t.Fatalf("Validate = %v", err)
 	}
-	for _, field := range []string{"proof must", "address must", "proof_bits must", "proof_bits_max", "burst must", "every_ms must", "auto_above"} {
+	for _, field := range []string{"entry-proof must", "entry-address must", "proof-bits must", "proof-bits-max", "burst must", "every must", "auto-above"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("nothing is said of %s: %v", field, err)
 		}
 	}
 	for what, change := range map[string]func(*entry.Policy){
-		"proof_bits must": func(p *entry.Policy) { p.ProofBits = 0 },
-		"proof_bits_max":  func(p *entry.Policy) { p.ProofBitsMax = p.ProofBits - 1 },
-		"times every_ms":  func(p *entry.Policy) { p.AddressLimit = entry.Limit{Burst: 3600, EveryMS: 1001} },
-		"auto_above":      func(p *entry.Policy) { p.AutoAbove = 0 },
+		"proof-bits must":           func(p *entry.Policy) { p.ProofBits = 0 },
+		"proof-bits-max":            func(p *entry.Policy) { p.ProofBitsMax = p.ProofBits - 1 },
+		"times entry-address-every": func(p *entry.Policy) { p.AddressLimit = entry.Limit{Burst: 3600, EveryMS: 1001} },
+		"auto-above":                func(p *entry.Policy) { p.AutoAbove = 0 },
 	} {
-		p := entry.DefaultPolicy()
+		p := policy
 		change(&p)
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), "; ") {
 			t.Errorf("%s: Validate = %v", what, err)
@@ -76,7 +79,7 @@ func TestPolicy_At(t *testing.T) {
 		{entry.On, entry.Off, 2, entry.Demand{ProofBits: 17}},
 		{entry.Off, entry.On, 0, entry.Demand{Limited: true}},
 	} {
-		p := entry.DefaultPolicy()
+		p := policy
 		p.Proof, p.Address = c.proof, c.address
 		if got := p.At(c.level); got != c.want {
 			t.Errorf("proof %s, address %s, level %d: %+v, want %+v", c.proof, c.address, c.level, got, c.want)
