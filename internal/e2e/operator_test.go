@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,11 +15,11 @@ import (
 	"onsale/internal/up"
 )
 
-// onsale runs the operator's command.
+// onsale runs the operator's command, which finds the system by its data folder.
 func onsale(t *testing.T, l *up.Local, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command(binaries.path(t, "onsale"), args...)
-	cmd.Env = append(os.Environ(), "ONSALE_ADMIN_URL="+l.AdminURL, "ADMIN_TOKEN="+l.AdminToken)
+	cmd.Env = append(os.Environ(), "ONSALE_DATA="+filepath.Dir(l.EnvFile))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

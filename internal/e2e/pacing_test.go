@@ -77,6 +77,18 @@ func TestManyCheckoutsUnderARateLimit(t *testing.T) {
 	}
 }
 
+// An audit asks Stripe at the account's rate, in turn with the payworkers.
+func TestAuditTakesItsTurns(t *testing.T) {
+	t.Parallel()
+	rate := 0.5
+	l := start(t, up.Config{Dir: dataDir(t), StripeRate: &rate})
+	l.Double.SetFaults(double.Faults{RateLimit: 1}) // it makes two: for intents, and for refunds
+	mustRun(t, l, "audit")
+	if refused := l.Double.RateLimited(); refused > 0 {
+		t.Errorf("%d calls were refused: it is not paced", refused)
+	}
+}
+
 // Checkouts come faster than the account takes them: the line slows down and says why, the seats of those who wait are
 // kept for longer than a hold and a payment window, and once they are paid the line is as fast as before.
 func TestLinePacedByPayments(t *testing.T) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"net/http"
 	"os/exec"
 	"testing"
@@ -75,10 +76,8 @@ func TestAuditNamesTampering(t *testing.T) {
 	}
 
 	// The command says so too, and exits 1.
-	cmd := exec.Command(binaries.path(t, "onsale"), "audit", "--settle", "0s")
-	cmd.Env = append(cmd.Environ(), "NATS_URL="+l.NATSURL, "DATABASE_URL="+l.DatabaseURL, "REDIS_URL="+l.RedisURL, "STRIPE_SECRET_KEY="+l.StripeKey, "STRIPE_API_URL="+l.StripeURL)
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 1 {
+	var ended *exec.ExitError
+	if out, err := onsale(t, l, "audit", "--settle", "0s"); !errors.As(err, &ended) || ended.ExitCode() != 1 {
 		t.Errorf("onsale audit: %v, want exit code 1\n%s", err, out)
 	}
 }
