@@ -171,10 +171,14 @@ func (r *rig) status(order uuid.UUID) sale.OrderStatus {
 // waiting waits until n of the stores' connections wait for a lock.
 func (r *rig) waiting(n int) {
 	r.Helper()
-	testenv.Eventually(r.T, fmt.Sprintf("%d connections wait for a lock", n), func() bool {
-		return one[int](r, `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND application_name = $1 AND wait_event_type = 'Lock'`, victim) >= n
-	})
+	testenv.Eventually(r.T, fmt.Sprintf("%d connections wait for a lock", n), func() bool { return r.locked() >= n })
+}
+
+// locked is how many of the stores' connections wait for a lock.
+func (r *rig) locked() int {
+	r.Helper()
+	return one[int](r, `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = $1 AND wait_event_type = 'Lock'`, victim)
 }
 
 // kill ends the stores' connections as a failover does and returns how many there were.

@@ -319,14 +319,17 @@ func TestVoidOfWhatWasPaidFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.store.MarkCaptured(t.Context(), []sale.Settlement{{Attempt: a, IntentID: p.IntentID}}); err != nil {
-		t.Fatal(err)
+	for _, state := range []sale.AttemptState{sale.Captured, sale.Disputed, sale.ChargedBack, sale.PaidBack} {
+		r.put(a, state, sale.Confirmed)
+		was := r.rows(p.OrderID)
+		if voided, err := r.store.VoidOrder(t.Context(), orderOf(p), "x", sale.Webhook{}); err != nil || voided {
+			t.Errorf("%s: voided: %v (%v)", state, voided, err)
+		}
+		if r.rows(p.OrderID) != was {
+			t.Errorf("%s: the order or its attempt has changed", state)
+		}
 	}
-	if voided, err := r.store.VoidOrder(t.Context(), orderOf(p), "x", sale.Webhook{}); err != nil || voided {
-		t.Errorf("voided: %v (%v)", voided, err)
+	if n := one[int](r, `SELECT count(*) FROM sold_seats`); n != 1 {
+		t.Errorf("%d seats are sold", n)
 	}
-	if s := r.status(p.OrderID); s != sale.Confirmed {
-		t.Errorf("order is %s", s)
-	}
-	r.proven()
 }

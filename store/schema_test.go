@@ -131,7 +131,8 @@ func TestSchemaRefusesBadStates(t *testing.T) {
 	r.exec(`INSERT INTO sold_seats VALUES ('show', 'A-0', $1)`, a.OrderID)
 	r.exec(`INSERT INTO refunds (refund_id, order_id, attempt_id, n, state, amount, currency, reason) VALUES ($1, $1, $2, 1, 'requested', 1, 'eur', 'x')`, a.OrderID, a.ID)
 	r.exec(`INSERT INTO disputes VALUES ('du_1', $1, 'needs_response', 1, 'eur', 'x', now())`, a.ID)
-	for name, sql := range map[string]string{
+	r.exec(`INSERT INTO lanes VALUES ('show', 'members', 0.5); INSERT INTO code_batches (batch_id, event_id, lane, codes, uses) VALUES (gen_random_uuid(), 'show', 'members', 10, 1)`)
+	broken := map[string]string{
 		"events_event_id_check":           `UPDATE events SET event_id = 'no.dots'`,
 		"events_name_check":               `UPDATE events SET name = ''`,
 		"events_currency_check":           `UPDATE events SET currency = 'EUR'`,
@@ -173,12 +174,38 @@ func TestSchemaRefusesBadStates(t *testing.T) {
 		"disputes_state_check":            `UPDATE disputes SET state = 'open'`,
 		"closed_has_its_time":             `UPDATE disputes SET state = 'won'`,
 		"disputes_attempt_id_fkey":        `UPDATE disputes SET attempt_id = gen_random_uuid()`,
+		"code_batches_codes_check":        `UPDATE code_batches SET codes = 1000001`,
+		"code_batches_event_id_lane_fkey": `UPDATE code_batches SET lane = 'nobodys'`,
+		"code_batches_uses_check":         `UPDATE code_batches SET uses = 65536`,
+		"disputes_amount_check":           `UPDATE disputes SET amount = -1`,
+		"disputes_dispute_id_check":       `UPDATE disputes SET dispute_id = ''`,
+		"events_draw_secret_check":        `UPDATE events SET draw_secret = '\x00'`,
+		"events_shoppers_check":           `UPDATE events SET shoppers = -1`,
+		"lanes_event_id_fkey":             `INSERT INTO lanes VALUES ('none', 'members', 0.1)`,
+		"lanes_lane_check":                `INSERT INTO lanes VALUES ('show', 'general', 0.1)`,
+		"lanes_share_check":               `UPDATE lanes SET share = 1`,
+		"refunds_n_check":                 `UPDATE refunds SET n = 0`,
+		"refunds_order_id_fkey":           `UPDATE refunds SET order_id = gen_random_uuid()`,
+		"refunds_attempt_id_fkey":         `UPDATE refunds SET attempt_id = gen_random_uuid()`,
+		"refunds_order_id_n_key":          `INSERT INTO refunds (refund_id, order_id, attempt_id, n, state, failure, amount, currency, reason) SELECT gen_random_uuid(), order_id, attempt_id, n, 'failed', 'x', 1, 'eur', 'x' FROM refunds`,
+		"refunds_stripe_id_key":           `INSERT INTO refunds (refund_id, order_id, attempt_id, n, state, stripe_id, failure, amount, currency, reason) SELECT gen_random_uuid(), order_id, attempt_id, g, 'failed', 're_1', 'x', 1, 'eur', 'x' FROM refunds, generate_series(2, 3) g`,
+		"sold_counts_event_id_fkey":       `INSERT INTO sold_counts VALUES ('none', 0, 1)`,
 		"one_live_attempt":                `INSERT INTO payment_attempts SELECT gen_random_uuid(), order_id, 2, 'started', NULL, amount, currency, payment_method FROM payment_attempts`,
-	} {
+	}
+	for name, sql := range broken {
 		_, err := r.db.Exec(t.Context(), sql)
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || pg.ConstraintName != name {
 			t.Errorf("%s did not refuse: %v", name, err)
+		}
+	}
+	// Each rule has its line above, primary keys apart, which every insert rests on, and a key that is there to be pointed at.
+	rules := one[[]string](r, `SELECT array_agg(conname::text) FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'u', 'f')
+		AND conrelid <> 'schema_version'::regclass AND conname <> 'refunds_refund_id_state_key'`)
+	for _, name := range append(rules, one[[]string](r, `SELECT array_agg(c.relname::text) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+		WHERE c.relnamespace = 'public'::regnamespace AND i.indisunique AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)`)...) {
+		if broken[name] == "" {
+			t.Errorf("nothing breaks %s", name)
 		}
 	}
 	for _, a := range []sale.Attempt{a, other} {

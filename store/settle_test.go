@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -233,6 +234,37 @@ func TestOrderWithoutItsAttemptIsNoOrder(t *testing.T) {
 	if n := one[int](r, `SELECT count(*) FROM orders`); n != 0 {
 		t.Errorf("%d orders", n)
 	}
+}
+
+// Who settles an attempt has its order's row, and waits for whoever else has it: a capture and a void can't pass each other.
+func TestMarksWaitForTheOrder(t *testing.T) {
+	t.Parallel()
+	r := setup(t, 1)
+	p := r.authorized(checkout(0))[0]
+	r.commit(p)
+	a, err := r.attempt(p.AttemptID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := r.db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), `SELECT FROM orders WHERE order_id = $1 FOR UPDATE`, p.OrderID); err != nil {
+		t.Fatal(err)
+	}
+	captured := make(chan error, 1)
+	go func() {
+		captured <- r.store.MarkCaptured(t.Context(), []sale.Settlement{{Attempt: a, IntentID: p.IntentID}})
+	}()
+	testenv.Eventually(t, "an end of the capture, or its wait", func() bool { return len(captured) > 0 || r.locked() > 0 })
+	if len(captured) > 0 {
+		t.Error("the capture did not wait")
+	}
+	if err := errors.Join(other.Rollback(t.Context()), <-captured); err != nil {
+		t.Fatal(err)
+	}
+	r.proven()
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -178,6 +178,27 @@ func TestWrongKeyIsTheOperatorsToMend(t *testing.T) {
 	r := serve(t, double.Config{SecretKey: "sk_test_the_right_one"}, testKey)
 	_, err := r.Authorize(t.Context(), attempt(visa))
 	r.refused(err, sale.Unavailable, "payment_unknown")
+	restricted := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"error":{"type":"invalid_request_error","code":"secret_key_required","message":"This key may not do that."}}`)
+	}))
+	t.Cleanup(restricted.Close)
+	_, err = New(Config{SecretKey: testKey, APIURL: restricted.URL, Timeout: time.Second}).Authorize(t.Context(), attempt(visa))
+	r.refused(err, sale.Unavailable, "payment_unknown")
+}
+
+// Another build may ask for something else under the same key. What the first call did is not known from that: its money
+// may be reserved, and a decline would leave it so.
+func TestKeyThatWasUsedOtherwiseIsUnknown(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	a := attempt(visa)
+	if _, err := r.Authorize(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	a.Amount++
+	_, err := r.Authorize(t.Context(), a)
+	r.refused(err, sale.Unavailable, "payment_unknown")
 }
 
 func TestNoAnswerIsUnknown(t *testing.T) {

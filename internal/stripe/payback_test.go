@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stripe/stripe-go/v76"
 
 	"onsale/internal/sale"
 	"onsale/internal/stripe/double"
@@ -73,4 +74,22 @@ func TestWhatCanNotBeRefundedIsRefused(t *testing.T) {
 	r.double.SetFaults(double.Faults{RateLimitShare: 1})
 	_, err = r.Refunds(t.Context(), refund.IntentID)
 	r.refused(err, sale.Unavailable, sale.CodePaced)
+}
+
+func TestEveryStateOfARefund(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[stripe.RefundStatus]sale.Repayment{
+		stripe.RefundStatusPending:        {State: sale.RefundPending},
+		stripe.RefundStatusRequiresAction: {State: sale.RefundPending},
+		stripe.RefundStatusSucceeded:      {State: sale.RefundSucceeded},
+		stripe.RefundStatusCanceled:       {State: sale.RefundFailed, Failure: "canceled"},
+		stripe.RefundStatusFailed:         {State: sale.RefundFailed, Failure: "failed"},
+	} {
+		if got := repayment(&stripe.Refund{Status: status}); got != want {
+			t.Errorf("%s: %+v", status, got)
+		}
+	}
+	if got := repayment(&stripe.Refund{Status: stripe.RefundStatusFailed, FailureReason: "lost_or_stolen_card"}); got.Failure != "lost_or_stolen_card" {
+		t.Errorf("a failure with its reason: %+v", got)
+	}
 }
