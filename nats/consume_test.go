@@ -19,8 +19,9 @@ import (
 	"onsale/internal/testenv"
 )
 
+// worker gives no message to another for want of an answer while a test runs: what comes again was refused.
 func worker() Worker {
-	return Worker{Durable: "worker", Stream: events.Checkouts, AckWait: time.Minute, Concurrency: 4}
+	return Worker{Durable: "worker", Stream: events.Checkouts, AckWait: time.Hour, Concurrency: 4}
 }
 
 // settled waits until every message of the stream is acknowledged or given up.

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-const patience = 30 * time.Second // for conditions; a passing test waits for far less
+const patience = 30 * time.Second // for what comes by a channel; a passing test waits for far less
 
 // connect gives a client of a server that no other test has, with all streams made.
 func connect(t *testing.T) *Client {

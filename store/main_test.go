@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { testenv.Main(m) }
 
 const (
-	patience = 30 * time.Second // for conditions; a passing test waits for far less
+	patience = 30 * time.Second // for calls; a passing test waits for far less
 	show     = "show"           // the event of most tests
 )
 

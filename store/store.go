@@ -46,7 +46,7 @@ const silence = 5 * time.Second
 func configured(url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("the URL is not one (it is not shown, since it may hold a password)")
+		return nil, errors.New("the database URL is not one (it is not shown, since it may hold a password)")
 	}
 	if cfg.ConnConfig.ValidateConnect == nil { // a standby is behind: what it shows must not be acted on
 		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite

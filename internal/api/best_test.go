@@ -32,6 +32,7 @@ func choosingNode(t *testing.T) (*server, *onSale) {
 	t.Cleanup(end)
 	now := time.Now()
 	s.Now, s.Holds, s.Memory = func() time.Time { return now }, c, c
+	s.sales.Deps = s.Deps
 	s.takes = batch.New(takeGroup, func(ctx context.Context, wanted []sale.Wanted) ([]sale.Taking, error) {
 		return s.Holds.TakeAll(ctx, wanted)
 	})

@@ -4,7 +4,7 @@
 // bls-unchained-g1-rfc9380, such as the League of Entropy's quicknet).
 //
 // The package promises that a value it returns was signed by the named chain for the named round: whoever carried it
-// is not trusted. It is an adapter to the outside; cmd plugs it in. Verify needs no network, so an auditor can use it
+// is not trusted. It is an adapter to the outside; package app plugs it in. Verify needs no network, so an auditor can use it
 // too. A value's name is draw.BeaconRef.
 package beacon
 

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 	"testing"
 
@@ -19,17 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 func runNode(ctx context.Context, args []string, stdout io.Writer) error {
-	log := app.NewLog(os.Stderr, slog.LevelInfo, args[1])
 	if args[1] == "admitter" {
-		cfg, err := app.Load[app.Admitter]("admitter", "", nil, stdout)
-		if err != nil {
-			return err
-		}
-		return app.RunAdmitter(ctx, cfg, log)
+		return app.Serve(ctx, "admitter", "", nil, stdout, app.RunAdmitter)
 	}
-	cfg, err := app.Load[app.API]("api", "", nil, stdout)
-	if err != nil {
-		return err
-	}
-	return app.RunAPI(ctx, cfg, nil, log)
+	return app.Serve(ctx, "api", "", nil, stdout, app.RunAPIAlone)
 }

@@ -87,12 +87,7 @@ func startFleet(t *testing.T) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{Local: l, t: t, procs: map[string]*process{}}
-	env, err := os.ReadFile(l.EnvFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.env = append(os.Environ(), strings.Split(strings.ReplaceAll(strings.TrimSpace(string(env)), "'", ""), "\n")...)
+	f := &fleet{Local: l, t: t, procs: map[string]*process{}, env: environment(t, l)}
 	t.Cleanup(func() {
 		for _, name := range serviceNames {
 			f.end(name, syscall.SIGTERM)

@@ -113,17 +113,22 @@ type node struct {
 	ended     chan struct{}
 }
 
-// runNode starts a binary with a system's environment and some of its own, and waits until it is ready. It ends
-// with the test.
-func runNode(t *testing.T, l *up.Local, name string, env ...string) *node {
+// environment is that of the tests, and over it a system's.
+func environment(t *testing.T, l *up.Local) []string {
 	t.Helper()
 	raw, err := os.ReadFile(l.EnvFile)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return append(os.Environ(), strings.Split(strings.ReplaceAll(strings.TrimSpace(string(raw)), "'", ""), "\n")...)
+}
+
+// runNode starts a binary with a system's environment and some of its own, and waits until it is ready. It ends
+// with the test.
+func runNode(t *testing.T, l *up.Local, name string, env ...string) *node {
+	t.Helper()
 	n := &node{t: t, name: name, base: "http://" + freeAddress(t), ops: "http://" + freeAddress(t)}
-	n.env = append(os.Environ(), strings.Split(strings.ReplaceAll(strings.TrimSpace(string(raw)), "'", ""), "\n")...)
-	n.env = append(n.env, "API_LISTEN="+strings.TrimPrefix(n.base, "http://"), "OPS_LISTEN="+strings.TrimPrefix(n.ops, "http://"))
+	n.env = append(environment(t, l), "API_LISTEN="+strings.TrimPrefix(n.base, "http://"), "OPS_LISTEN="+strings.TrimPrefix(n.ops, "http://"))
 	n.env = append(n.env, env...)
 	n.run()
 	return n

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,11 +13,11 @@ import (
 	"onsale/internal/up"
 )
 
-// onsale runs the operator's command, which finds the system by its data folder.
+// onsale runs the operator's command on a system, whatever the environment of the tests names.
 func onsale(t *testing.T, l *up.Local, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command(binaries.path(t, "onsale"), args...)
-	cmd.Env = append(os.Environ(), "ONSALE_DATA="+filepath.Dir(l.EnvFile))
+	cmd.Env = environment(t, l)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -63,7 +63,7 @@ func TestManyCheckoutsUnderARateLimit(t *testing.T) {
 	for i, o := range orders {
 		ids[i] = o.order
 	}
-	testenv.Eventually(t, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
+	testenv.Within(t, 90*time.Second, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
 	r := auditOf(t, l, 60*time.Second)
 	refused := l.Double.RateLimited()
 	t.Logf("%d calls were refused of some %d", refused, 2*fans)
@@ -125,8 +125,8 @@ func TestLinePacedByPayments(t *testing.T) {
 	for i, o := range orders {
 		ids[i] = o.order
 	}
-	testenv.Eventually(t, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
-	testenv.Eventually(t, "line at its own rate", func() bool { a := last(); return a.Payments == nil && a.Rate == set })
+	testenv.Within(t, 90*time.Second, "confirmed orders", func() bool { return confirmed(t, l, ids) == fans })
+	testenv.Within(t, 60*time.Second, "line at its own rate", func() bool { a := last(); return a.Payments == nil && a.Rate == set })
 	changes := 0
 	for _, a := range admissions(t, l.BaseURL, "slow") {
 		if a.Reason == "payments" {

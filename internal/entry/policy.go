@@ -66,8 +66,8 @@ const MaxProofBits = 24
 // maxDebtMS bounds Burst * EveryMS: how far ahead an address can have spent.
 const maxDebtMS = 60 * 60 * 1000
 
-// Validate says all that is wrong with a policy, as Invalid, in the words of the api's settings. Figures count even while what they are for is off, so that
-// turning it on in the middle of a sale can't fail.
+// Validate says all that is wrong with a policy, as Invalid, in the words of the api's settings. Figures count even while
+// what they are for is off, so that turning it on in the middle of a sale can't fail.
 func (p Policy) Validate() error {
 	var wrong []string
 	refuse := func(bad bool, what string) {

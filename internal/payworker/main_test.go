@@ -51,7 +51,7 @@ type rig struct {
 	meanwhile atomic.Pointer[func()] // happens while the worker is asking for an intent, once
 }
 
-// asking is a gateway that takes its time.
+// asking is a gateway that gives the rest of the world its time.
 type asking struct {
 	*stripe.Client
 	r *rig

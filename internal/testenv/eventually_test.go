@@ -24,7 +24,7 @@ func (f *failing) Fatalf(format string, args ...any) {
 
 func TestEventuallyWaitsForWhatComes(t *testing.T) {
 	t.Parallel()
-	for _, comes := range []time.Duration{0, 3 * time.Millisecond, time.Second, 89 * time.Second} {
+	for _, comes := range []time.Duration{0, 3 * time.Millisecond, time.Second, 27 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
 			testenv.Eventually(t, "its time", func() bool { return time.Since(began) >= comes })
@@ -44,7 +44,7 @@ func TestEventuallyEndsTheTest(t *testing.T) {
 			testenv.Eventually(f, "what comes too late", func() bool { return time.Since(began) > time.Hour })
 		}()
 		took := (<-ended).Sub(began)
-		if !strings.Contains(f.said, "what comes too late") || took < 90*time.Second || took > 91*time.Second {
+		if !strings.Contains(f.said, "what comes too late") || took < 28*time.Second || took > 29*time.Second {
 			t.Errorf("after %s it says %q", took, f.said)
 		}
 	})
