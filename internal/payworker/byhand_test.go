@@ -112,8 +112,12 @@ func TestRefundByHandOfAnOrderWithoutSeats(t *testing.T) {
 			r.sql(`UPDATE payment_attempts SET state = $2 WHERE attempt_id = $1`, o.AttemptID, state)
 			told := o
 			told.Outcome = events.OrderRejected
+			asked := r.calls("POST /v1/payment_intents/{id}/cancel")
 			if err := r.give(events.Orders, events.Encode(told), 1); sale.CodeOf(err) != "captured_without_order" || sale.KindOf(err) != sale.Unprocessable {
 				t.Errorf("%s, %s: before the refund: %v", status, state, err)
+			}
+			if n := r.calls("POST /v1/payment_intents/{id}/cancel") - asked; n > 0 == (state == sale.Captured) {
+				t.Errorf("%s, %s: Stripe was asked %d times to let the money go", status, state, n)
 			}
 			r.byHand(o, o.Amount)
 			for range 2 {
@@ -126,6 +130,21 @@ func TestRefundByHandOfAnOrderWithoutSeats(t *testing.T) {
 				t.Errorf("%s, %s: told again: %v", status, state, err)
 			}
 		}
+	}
+}
+
+// A refund that is told of an intent whose money was never taken gave nothing back.
+func TestRefundOfMoneyThatWasNotTaken(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.rejected()
+	r.instead.Store(&answers{refunds: []sale.Repayment{{ID: "re_1", IntentID: o.IntentID, State: sale.RefundSucceeded, Amount: o.Amount, Currency: o.Currency}}})
+	if err := r.hear(events.WebhookChargeRefunded, o, ""); err != nil {
+		t.Error(err)
+	}
+	r.stands(o.OrderID, sale.Rejected, sale.Authorized, sale.IntentRequiresCapture)
+	if last, err := r.store.LastRefund(t.Context(), o.AttemptID); err != nil || last.ID != uuid.Nil {
+		t.Errorf("recorded %+v (%v)", last, err)
 	}
 }
 

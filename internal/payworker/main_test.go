@@ -1,6 +1,7 @@
 package payworker_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,10 +49,18 @@ type rig struct {
 	backlog atomic.Uint64             // what the broker would say
 	handler map[string]events.Handler // by stream
 
-	meanwhile atomic.Pointer[func()] // happens while the worker is asking for an intent, once
+	meanwhile atomic.Pointer[func()]  // happens while the worker is asking for an intent, once
+	instead   atomic.Pointer[answers] // what the worker hears instead of the double
 }
 
-// asking is a gateway that gives the rest of the world its time.
+// answers are what Stripe says otherwise than the double does. What is not set the double answers.
+type answers struct {
+	capture, cancel error
+	status          sale.IntentStatus // of any intent that is asked for
+	refunds         []sale.Repayment
+}
+
+// asking is Stripe as the worker has it: a call may take its time, or be answered otherwise.
 type asking struct {
 	*stripe.Client
 	r *rig
@@ -59,10 +68,32 @@ type asking struct {
 
 func (g asking) Retrieve(ctx context.Context, intentID string) (sale.Intent, error) {
 	i, err := g.Client.Retrieve(ctx, intentID)
+	i.Status = cmp.Or(g.r.instead.Load().status, i.Status)
 	if do := g.r.meanwhile.Swap(nil); do != nil {
 		(*do)()
 	}
 	return i, err
+}
+
+func (g asking) Capture(ctx context.Context, attempt uuid.UUID, intentID string, try int) (sale.Intent, error) {
+	if err := g.r.instead.Load().capture; err != nil {
+		return sale.Intent{}, err
+	}
+	return g.Client.Capture(ctx, attempt, intentID, try)
+}
+
+func (g asking) Cancel(ctx context.Context, attempt uuid.UUID, intentID string, try int) (sale.Intent, error) {
+	if err := g.r.instead.Load().cancel; err != nil {
+		return sale.Intent{}, err
+	}
+	return g.Client.Cancel(ctx, attempt, intentID, try)
+}
+
+func (g asking) Refunds(ctx context.Context, intentID string) ([]sale.Repayment, error) {
+	if all := g.r.instead.Load().refunds; all != nil {
+		return all, nil
+	}
+	return g.Client.Refunds(ctx, intentID)
 }
 
 func setup(t *testing.T) *rig { return setupAt(t, pace.Limit{}) }
@@ -99,6 +130,8 @@ func setupAt(t *testing.T, limit pace.Limit) *rig {
 	url := "http://" + ln.Addr().String()
 	gateway := stripe.New(stripe.Config{SecretKey: key, APIURL: url, Timeout: call, Pacer: pacer})
 	r := &rig{T: t, store: s, db: database, url: url, clock: c, double: d, stripe: gateway, holds: holds, handler: map[string]events.Handler{}}
+	r.instead.Store(&answers{})
+	asked := asking{gateway, r}
 	if limit.Rate > 0 { // what the test itself asks has no part in the rate
 		r.stripe = stripe.New(stripe.Config{SecretKey: key, APIURL: url, Timeout: call})
 	}
@@ -118,7 +151,7 @@ func setupAt(t *testing.T, limit pace.Limit) *rig {
 	}
 	deps := payworker.Deps{
 		Checkouts: given(events.Checkouts), Orders: given(events.Orders), Payments: given(events.Payments), Webhooks: given(events.Stripe),
-		Attempts: s, Authorizations: s, Endings: s, Gateway: asking{gateway, r}, Till: gateway, Refunds: s, Returns: s, Hearing: s, Payback: gateway,
+		Attempts: s, Authorizations: s, Endings: s, Gateway: asked, Till: asked, Refunds: s, Returns: s, Hearing: s, Payback: asked,
 		Pace: pacer, Holds: holds, Notify: r.told.add, Backlog: func(context.Context) (uint64, error) { return r.backlog.Load(), nil },
 		Grace: time.Minute, SweepEvery: 20 * time.Millisecond,
 		Now: c.Now, Log: slog.New(slog.DiscardHandler),
@@ -161,6 +194,16 @@ func (r *rig) call(path, form string) string {
 		r.Fatalf("%s: %s (%v)", path, resp.Status, err)
 	}
 	return object.ID
+}
+
+// rejected is an order that got no seats, whose money is still reserved.
+func (r *rig) rejected() events.Order {
+	r.Helper()
+	o := r.sold()
+	r.free(o)
+	r.sql(`UPDATE orders SET status = 'rejected' WHERE order_id = $1`, o.OrderID)
+	o.Outcome, o.Reason = events.OrderRejected, "seats_sold"
+	return o
 }
 
 // free puts an order's seats back on sale, for the next one of the test.

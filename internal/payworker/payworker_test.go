@@ -113,6 +113,25 @@ func TestOneRefusalAfterAnOutageVoidsNothing(t *testing.T) {
 	r.stands(o.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
 }
 
+// A capture whose answer never comes is no refusal, even while Stripe shows the intent uncaptured.
+func TestUnansweredCapturesVoidNothing(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.sold()
+	r.instead.Store(&answers{capture: sale.Errorf(sale.Unavailable, "payment_unknown", "no answer")})
+	for n := 1; n <= 20; n++ {
+		if err := r.give(events.Orders, events.Encode(o), n); sale.CodeOf(err) != "payment_unknown" || sale.KindOf(err) != sale.Unavailable {
+			t.Fatalf("delivery %d: %v", n, err)
+		}
+	}
+	r.stands(o.OrderID, sale.Confirmed, sale.Authorized, sale.IntentRequiresCapture)
+	r.instead.Store(&answers{})
+	if err := r.give(events.Orders, events.Encode(o), 21); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(o.OrderID, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
+}
+
 func TestAuthorizationThatIsGoneVoidsTheOrder(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
@@ -152,6 +171,23 @@ func TestLoserIsNotCharged(t *testing.T) {
 	if i, err := r.stripe.Retrieve(t.Context(), a.IntentID); err != nil || i.Status != sale.IntentCanceled || i.Captured != 0 {
 		t.Errorf("the intent is %+v, %v", i, err)
 	}
+}
+
+// An authorization that Stripe does not let go of yet is not recorded as given back.
+func TestCancelThatStripeRefusesIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.rejected()
+	r.instead.Store(&answers{cancel: sale.Errorf(sale.Conflict, "unexpected_state", "not now")})
+	if err := r.give(events.Orders, events.Encode(o), 1); sale.CodeOf(err) != "cancel_pending" || sale.KindOf(err) != sale.Unavailable {
+		t.Errorf("while Stripe refuses: %v", err)
+	}
+	r.stands(o.OrderID, sale.Rejected, sale.Authorized, sale.IntentRequiresCapture)
+	r.instead.Store(&answers{})
+	if err := r.give(events.Orders, events.Encode(o), 2); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(o.OrderID, sale.Rejected, sale.Canceled, sale.IntentCanceled)
 }
 
 func TestDeclinedCard(t *testing.T) {
