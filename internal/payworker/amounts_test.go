@@ -2,6 +2,7 @@ package payworker_test
 
 import (
 	"testing"
+	"time"
 
 	"onsale/events"
 	"onsale/internal/sale"
@@ -36,6 +37,17 @@ func TestAuthorizationThatExpires(t *testing.T) {
 	r.stands(c.OrderID, sale.PaymentFailed, sale.Canceled, sale.IntentCanceled)
 }
 
+// An event says that the authorization has ended, and Stripe that it has not: Stripe is believed.
+func TestAuthorizationThatIsOnlySaidToHaveEnded(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.sold()
+	if err := r.hear(events.WebhookCanceled, o, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.stands(o.OrderID, sale.Confirmed, sale.Authorized, sale.IntentRequiresCapture)
+}
+
 // Someone takes a part of the money at Stripe by hand: the ticket stands, and an operator hears of it.
 func TestCaptureOfAnotherAmount(t *testing.T) {
 	t.Parallel()
@@ -51,19 +63,35 @@ func TestCaptureOfAnotherAmount(t *testing.T) {
 	}
 }
 
-// An intent whose amount is not the attempt's is let go, and sells nothing.
+// A refund under our id that gave another sum back does not stand for the whole: an operator must look.
+func TestRefundOfAnotherAmount(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.paid("pm_card_visa")
+	refund, command := r.refund(o.OrderID)
+	r.call("/v1/refunds", "payment_intent="+o.IntentID+"&amount=100&metadata[refund_id]="+refund.ID.String())
+	r.clock.Advance(21 * time.Hour) // Stripe has forgotten the key: it is looked up
+	if err := r.give(events.Payments, command, 1); sale.CodeOf(err) != "refund_differs" || sale.KindOf(err) != sale.Unprocessable {
+		t.Errorf("another sum: %v", err)
+	}
+	r.refunded(o, sale.Confirmed, sale.Captured, sale.RefundRequested, "")
+}
+
+// An intent whose amount or currency is not the attempt's is let go, and sells nothing.
 func TestIntentOfAnotherAmount(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
-	c := command("pm_card_authenticationRequired")
-	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
-		t.Fatal(err)
+	for _, differs := range []string{"amount = amount + 1", "currency = 'usd'"} {
+		c := command("pm_card_authenticationRequired")
+		if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+			t.Fatal(err)
+		}
+		a := r.attempt(c.OrderID)
+		r.sql(`UPDATE payment_attempts SET `+differs+` WHERE attempt_id = $1`, a.ID)
+		r.play("authenticate/"+a.IntentID, `{"outcome":"success"}`)
+		if err := r.hear(events.WebhookAuthorized, events.Order{AttemptID: a.ID, IntentID: a.IntentID}, ""); err != nil {
+			t.Fatal(err)
+		}
+		r.stands(c.OrderID, sale.PaymentFailed, sale.Canceled, sale.IntentCanceled)
 	}
-	a := r.attempt(c.OrderID)
-	r.sql(`UPDATE payment_attempts SET amount = amount + 1 WHERE attempt_id = $1`, a.ID)
-	r.play("authenticate/"+a.IntentID, `{"outcome":"success"}`)
-	if err := r.hear(events.WebhookAuthorized, events.Order{AttemptID: a.ID, IntentID: a.IntentID}, ""); err != nil {
-		t.Fatal(err)
-	}
-	r.stands(c.OrderID, sale.PaymentFailed, sale.Canceled, sale.IntentCanceled)
 }

@@ -135,7 +135,7 @@ func TestAnotherIntentMovesNothing(t *testing.T) {
 	unmoved(o, sale.Confirmed, sale.Captured, sale.IntentSucceeded)
 }
 
-// Before the answer is known, only an authorization of the right amount can be the attempt's.
+// Before the answer is known, only an authorization of the right amount and currency can be the attempt's.
 func TestEventsBeforeTheAnswerDecideNothingElse(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
@@ -145,8 +145,12 @@ func TestEventsBeforeTheAnswerDecideNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := events.Order{OrderID: c.OrderID, AttemptID: begun[0].Attempt.ID}
-	for form, kind := range map[string]string{"100&payment_method=pm_card_visa&confirm=true": events.WebhookAuthorized, "8400": events.WebhookDeclined} {
-		o.IntentID = r.call("/v1/payment_intents", "currency=eur&payment_method_types[]=card&capture_method=manual&metadata[attempt_id]="+o.AttemptID.String()+"&amount="+form)
+	for form, kind := range map[string]string{
+		"100&currency=eur&payment_method=pm_card_visa&confirm=true":  events.WebhookAuthorized,
+		"8400&currency=usd&payment_method=pm_card_visa&confirm=true": events.WebhookAuthorized,
+		"8400&currency=eur": events.WebhookDeclined,
+	} {
+		o.IntentID = r.call("/v1/payment_intents", "payment_method_types[]=card&capture_method=manual&metadata[attempt_id]="+o.AttemptID.String()+"&amount="+form)
 		if err := r.hear(kind, o, ""); err != nil {
 			t.Error(err)
 		}

@@ -200,6 +200,26 @@ func TestRefundThatTheBankHolds(t *testing.T) {
 	}
 }
 
+// The bank sends the money of a refund back after it had succeeded: the order stays refunded, and an operator must look.
+func TestRefundThatTheBankReturns(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	o := r.paid("pm_card_visa")
+	_, command := r.refund(o.OrderID)
+	if err := r.give(events.Payments, command, 1); err != nil {
+		t.Fatal(err)
+	}
+	made, err := r.store.LastRefund(t.Context(), o.AttemptID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.play("refunds/"+made.StripeID, `{"status":"failed"}`)
+	if err := r.hear(events.WebhookRefundFailed, o, made.StripeID); sale.CodeOf(err) != "refund_returned" || sale.KindOf(err) != sale.Unprocessable {
+		t.Errorf("the bank returns it: %v", err)
+	}
+	r.refunded(o, sale.Refunded, sale.PaidBack, sale.RefundSucceeded, "")
+}
+
 func TestRefundThatIsRefused(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
