@@ -45,6 +45,27 @@ func TestSweepEndsWhatNobodyEnds(t *testing.T) {
 	}
 }
 
+// A payment that the bank is still working on is left to it, however long the buyer's window has been over.
+func TestSweepLeavesWhatTheBankIsProcessing(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	c := command("pm_card_authenticationRequired")
+	if err := r.give(events.Checkouts, events.Encode(c), 1); err != nil {
+		t.Fatal(err)
+	}
+	state := func() sale.AttemptState { return r.attempt(c.OrderID).State }
+	r.instead.Store(&answers{status: sale.IntentProcessing})
+	r.clock.Advance(time.Minute)
+	for n := range 2 { // the first look is over when the second comes
+		r.clock.Advance(time.Minute + time.Second)
+		testenv.Eventually(t, "it is looked at", func() bool { return r.calls("GET /v1/payment_intents/{id}") > n || state() != sale.ActionRequired })
+	}
+	r.stands(c.OrderID, sale.AuthenticationRequired, sale.ActionRequired, sale.IntentRequiresAction)
+	r.instead.Store(&answers{})
+	r.clock.Advance(time.Minute)
+	testenv.Eventually(t, "it is ended", func() bool { return state() == sale.Canceled })
+}
+
 // More attempts that can't be ended than a round takes stand in nobody's way.
 func TestWhatCanNotBeEndedStarvesNobody(t *testing.T) {
 	t.Parallel()
@@ -140,7 +161,7 @@ func TestAuthorizationAfterTheEndIsGivenBack(t *testing.T) {
 			asked := make(chan error, 1)
 			go func() { asked <- r.give(events.Checkouts, events.Encode(c), 1) }()
 			testenv.Eventually(t, "the call is out", r.calling)
-			r.clock.Advance(time.Hour)
+			r.clock.Advance(2*time.Minute + time.Second) // the window and the grace
 			if err := r.store.MarkAbandoned(t.Context(), []sale.Settlement{{Attempt: begun[0].Attempt, Reason: "payment_abandoned"}}); err != nil {
 				t.Fatal(err)
 			}
