@@ -153,7 +153,8 @@ func boundTo(err error) string {
 	return order
 }
 
-// failedOrder is the order that a hold is bound to, if its payment failed: the hold is free again. "" otherwise.
+// failedOrder is the order that a hold is bound to, if it got no seats and never will: the hold is free again. One that
+// was rejected has its own hold as a rule, which ends with it; it has another where Redis lost the first. "" otherwise.
 func (s *server) failedOrder(ctx context.Context, order string) (string, error) {
 	id, err := uuid.Parse(order)
 	if err != nil {
@@ -163,7 +164,7 @@ func (s *server) failedOrder(ctx context.Context, order string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	if o.Status != sale.PaymentFailed {
+	if o.Status != sale.PaymentFailed && o.Status != sale.Rejected {
 		return "", nil
 	}
 	return order, nil

@@ -45,6 +45,7 @@ func TestPaid_WakesWhereThereIsMoreToRead(t *testing.T) {
 type away struct {
 	Catalog
 	looks, fail int
+	status      sale.OrderStatus // of all orders
 }
 
 func (a *away) Orders(_ context.Context, ids []uuid.UUID) ([]sale.Order, error) {
@@ -53,7 +54,7 @@ func (a *away) Orders(_ context.Context, ids []uuid.UUID) ([]sale.Order, error) 
 	}
 	orders := make([]sale.Order, len(ids))
 	for i, id := range ids {
-		orders[i] = sale.Order{ID: id, Status: sale.Confirmed}
+		orders[i] = sale.Order{ID: id, Status: a.status}
 	}
 	return orders, nil
 }
@@ -69,7 +70,7 @@ func TestWait_GoesOnWhileTheDatabaseIsAway(t *testing.T) {
 				app := fiber.New()
 				c := app.AcquireCtx(&fasthttp.RequestCtx{})
 				defer app.ReleaseCtx(c)
-				s := newServer(t.Context(), Deps{Catalog: &away{fail: fail}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+				s := newServer(t.Context(), Deps{Catalog: &away{fail: fail, status: sale.Confirmed}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 				order := uuid.New()
 				wait := s.waitFor(order, "wait=15")
 				defer wait.forget()
@@ -80,5 +81,20 @@ func TestWait_GoesOnWhileTheDatabaseIsAway(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A hold is free again where the order that it is bound to has ended without seats, and only there.
+func TestFailedOrder(t *testing.T) {
+	t.Parallel()
+	for _, status := range sale.OrderStatuses() {
+		s := newServer(t.Context(), Deps{Catalog: &away{status: status}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		order, want := uuid.NewString(), ""
+		if status == sale.PaymentFailed || status == sale.Rejected {
+			want = order
+		}
+		if got, err := s.failedOrder(t.Context(), order); err != nil || got != want {
+			t.Errorf("%s: %q (%v)", status, got, err)
+		}
 	}
 }

@@ -28,10 +28,10 @@ type Seats interface {
 	SeatKeys(ctx context.Context, eventID string) ([]sale.SeatKey, error)
 }
 
-// Intents is what Stripe holds: every intent or refund since a time, newest first, until f returns false.
+// Intents is what Stripe holds: every intent or refund, newest first, until f returns false.
 type Intents interface {
-	Each(ctx context.Context, since time.Time, f func(sale.Intent) bool) error
-	EachRefund(ctx context.Context, since time.Time, f func(sale.Repayment) bool) error
+	Each(ctx context.Context, f func(sale.Intent) bool) error
+	EachRefund(ctx context.Context, f func(sale.Repayment) bool) error
 }
 
 // Streams reads a stream in order.
@@ -45,7 +45,6 @@ type Deps struct {
 	Seats   Seats
 	Intents Intents
 	Streams Streams
-	Since   time.Time     // how far back Stripe is read; zero for all
 	Settle  time.Duration // for how long something may look wrong before it is
 	Now     func() time.Time
 }
@@ -120,13 +119,12 @@ type facts struct {
 	dead       []events.Message
 	admissions []events.Message
 	lines      map[string]record.Summary
-	whole      bool // Stripe was read from the beginning
 }
 
 // gather reads causes before their effects' other side is judged: the streams first, Postgres next, then Stripe
 // and Redis, which only ever follow.
 func gather(ctx context.Context, d Deps) (*facts, error) {
-	f := &facts{seats: map[string][]sale.SeatKey{}, lines: map[string]record.Summary{}, whole: d.Since.IsZero()}
+	f := &facts{seats: map[string][]sale.SeatKey{}, lines: map[string]record.Summary{}}
 	var bad error
 	read := func(stream string, each func(events.Message) error) error {
 		err := readAll(ctx, d.Streams, stream, func(m events.Message) {
@@ -155,10 +153,10 @@ func gather(ctx context.Context, d Deps) (*facts, error) {
 	if f.books, err = d.Books.Books(ctx); err != nil {
 		return nil, fmt.Errorf("read postgres: %w", err)
 	}
-	if err := d.Intents.Each(ctx, d.Since, func(i sale.Intent) bool { f.intents = append(f.intents, i); return true }); err != nil {
+	if err := d.Intents.Each(ctx, func(i sale.Intent) bool { f.intents = append(f.intents, i); return true }); err != nil {
 		return nil, fmt.Errorf("read stripe: %w", err)
 	}
-	if err := d.Intents.EachRefund(ctx, d.Since, func(r sale.Repayment) bool { f.repayments = append(f.repayments, r); return true }); err != nil {
+	if err := d.Intents.EachRefund(ctx, func(r sale.Repayment) bool { f.repayments = append(f.repayments, r); return true }); err != nil {
 		return nil, fmt.Errorf("read stripe: %w", err)
 	}
 	for _, id := range f.books.Events {
@@ -205,14 +203,14 @@ func headersAgree(m events.Message) error {
 	return nil
 }
 
-// readAll reads what a stream holds now.
+// readAll reads what a stream holds now, all of it: a reading that was called off is none.
 func readAll(ctx context.Context, s Streams, stream string, each func(events.Message)) error {
-	ctx, done := context.WithCancel(ctx)
+	reading, done := context.WithCancel(ctx)
 	defer done()
-	if err := s.Follow(ctx, events.Follow{Stream: stream}, done, each); err != nil {
+	if err := s.Follow(reading, events.Follow{Stream: stream}, done, each); err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
-	return nil
+	return ctx.Err()
 }
 
 func keep[M any](m events.Message, all *[]M) error {

@@ -107,11 +107,11 @@ func (b broken) SeatKeys(context.Context, string) ([]sale.SeatKey, error) {
 	return nil, b.broken("redis")
 }
 
-func (b broken) Each(context.Context, time.Time, func(sale.Intent) bool) error {
+func (b broken) Each(context.Context, func(sale.Intent) bool) error {
 	return b.broken("stripe")
 }
 
-func (b broken) EachRefund(context.Context, time.Time, func(sale.Repayment) bool) error {
+func (b broken) EachRefund(context.Context, func(sale.Repayment) bool) error {
 	return b.broken("stripe's refunds")
 }
 
@@ -181,4 +181,31 @@ func TestRun_CanBeCalledOff(t *testing.T) {
 			t.Errorf("got %q, %v", r.Findings, err)
 		}
 	})
+}
+
+// stopping calls an audit off while a line is read.
+type stopping struct {
+	*world
+	stop context.CancelFunc
+}
+
+func (s stopping) Follow(ctx context.Context, f events.Follow, caughtUp func(), each func(events.Message)) error {
+	if f.Stream == events.Line("noh") {
+		s.stop()
+		return nil // a follower ends so, with nothing read
+	}
+	return s.world.Follow(ctx, f, caughtUp, each)
+}
+
+// An audit that is called off has no report: what it did not read is not clean.
+func TestRun_CalledOffHasNoReport(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w := clean()
+	d := w.deps()
+	d.Streams = stopping{w, stop}
+	if r, err := Run(ctx, d); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %+v, %v", r, err)
+	}
 }

@@ -45,6 +45,10 @@ func (s seat) String() string { return s.event + "/" + s.id }
 // seatsSoldOnce is guarantee 1: the sold seats are just those of the confirmed orders, each of one.
 func (c *checker) seatsSoldOnce() {
 	sold := make(map[seat]uuid.UUID, len(c.books.Sold))
+	kept := map[uuid.UUID]bool{} // orders that were refunded and have their seats
+	for _, r := range c.books.Refunds {
+		kept[r.OrderID] = kept[r.OrderID] || r.State == sale.RefundSucceeded && r.KeepSeats
+	}
 	for _, s := range c.books.Sold {
 		at := seat{s.EventID, s.SeatID}
 		sold[at] = s.Order
@@ -56,6 +60,8 @@ func (c *checker) seatsSoldOnce() {
 			c.find(1, "sold_without_order", at.String(), "it is sold to order %s, which does not exist", s.Order)
 		case o.Status != sale.Confirmed && o.Status != sale.Refunded:
 			c.find(1, "sold_without_order", at.String(), "it is sold to order %s, which is %s", s.Order, o.Status)
+		case o.Status == sale.Refunded && !kept[s.Order]:
+			c.find(1, "sold_without_order", at.String(), "it is sold to order %s, which was refunded and does not keep its seats", s.Order)
 		case !slices.Contains(o.Seats, s.SeatID) || o.EventID != s.EventID:
 			c.find(1, "sold_to_another", at.String(), "it is sold to order %s, which did not ask for it", s.Order)
 		}
@@ -84,6 +90,10 @@ func (c *checker) seatsSoldOnce() {
 func (c *checker) chargedWithTicket() {
 	paid := map[uuid.UUID]string{}
 	seen := map[string]bool{}
+	attempts := map[string]sale.Attempt{} // by intent
+	for _, a := range c.books.Attempts {
+		attempts[a.IntentID] = a
+	}
 	for _, i := range c.intents {
 		id := orderID(i.OrderID)
 		if id == uuid.Nil {
@@ -106,6 +116,9 @@ func (c *checker) chargedWithTicket() {
 				c.find(2, "captured_twice", i.ID, "order %s was also paid with %s", id, other)
 			}
 			paid[id] = i.ID
+			if a, ours := attempts[i.ID]; ours && status == sale.Confirmed && !taken(a.State) {
+				c.find(2, "capture_not_recorded", i.ID, "it was captured for order %s, which is confirmed, but its attempt is %q", id, a.State)
+			}
 			if known && (i.Captured != o.Amount || i.Currency != o.Currency) {
 				c.find(2, "amount_differs", i.ID, "it took %d %s, order %s costs %d %s", i.Captured, i.Currency, id, o.Amount, o.Currency)
 			}
@@ -113,7 +126,7 @@ func (c *checker) chargedWithTicket() {
 			switch status {
 			case sale.Confirmed:
 				c.find(2, "not_captured", i.ID, "order %s is confirmed, but its money was not taken", id)
-			case sale.Processing:
+			case sale.Processing, sale.AuthenticationRequired: // the second where its buyer has just come back from the bank
 				c.find(2, "not_decided", i.ID, "the payment of order %s is authorized, but the order is still %s", id, status)
 			default:
 				c.find(2, "authorization_left", i.ID, "it still reserves money for order %s, which is %s", id, status)

@@ -31,6 +31,7 @@ func spoiledSeats() []spoiling {
 		{"a rejected order has a seat", func(w *world) { w.sell("play/B-4", "rejected, by hand") }, []string{"1 sold_without_order play/B-4"}},
 		{"a voided order has a seat", func(w *world) { w.sell("play/B-1", "voided") }, []string{"1 sold_without_order play/B-1"}},
 		{"an unpaid order has a seat", func(w *world) { w.sell("play/B-2", "waiting") }, []string{"1 sold_without_order play/B-2"}},
+		{"a refunded order has a seat that it gave back", func(w *world) { w.refundOf("kept").KeepSeats = false }, []string{"1 sold_without_order play/A-9"}},
 		{"an order has a seat that it did not ask for", func(w *world) { w.sell("play/Z-1", "bought") }, []string{"1 sold_to_another play/Z-1"}},
 		{"a refunded order has such a seat", func(w *world) { w.sell("play/Z-1", "kept") }, []string{"1 sold_to_another play/Z-1"}},
 		{"an order has that seat of another event", func(w *world) { w.sell("play/N-1", "tokyo") }, []string{"1 sold_to_another play/N-1"}},
@@ -41,7 +42,7 @@ func spoiledSeats() []spoiling {
 		{"a confirmed order's seat is another's", func(w *world) {
 			w.free("play/A-8")
 			w.sell("play/A-8", "refunded")
-		}, []string{"1 seat_missing play/A-8"}},
+		}, []string{"1 seat_missing play/A-8", "1 sold_without_order play/A-8"}},
 	}
 }
 

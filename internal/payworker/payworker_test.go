@@ -2,7 +2,6 @@ package payworker_test
 
 import (
 	"testing"
-	"time"
 
 	"onsale/events"
 	"onsale/internal/sale"
@@ -19,7 +18,7 @@ func TestTheSameCheckoutIsPaidOnce(t *testing.T) {
 		}
 	}
 	intents := 0
-	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { intents++; return true }); err != nil || intents != 1 {
+	if err := r.stripe.Each(t.Context(), func(sale.Intent) bool { intents++; return true }); err != nil || intents != 1 {
 		t.Errorf("%d intents, %v", intents, err)
 	}
 	r.stands(c.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)

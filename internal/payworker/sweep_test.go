@@ -40,7 +40,7 @@ func TestSweepEndsWhatNobodyEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { n++; return true }); err != nil || n != 2 {
+	if err := r.stripe.Each(t.Context(), func(sale.Intent) bool { n++; return true }); err != nil || n != 2 {
 		t.Errorf("%d intents (%v)", n, err)
 	}
 }
@@ -169,7 +169,7 @@ func TestAuthorizationAfterTheEndIsGivenBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			var i sale.Intent
-			if err := r.stripe.Each(t.Context(), time.Time{}, func(x sale.Intent) bool { i = x; return true }); err != nil || i.Status != sale.IntentCanceled {
+			if err := r.stripe.Each(t.Context(), func(x sale.Intent) bool { i = x; return true }); err != nil || i.Status != sale.IntentCanceled {
 				t.Errorf("the intent is %+v (%v)", i, err)
 			}
 		})
@@ -195,7 +195,7 @@ func TestCommandReplayedAfterStripeForgotItsKey(t *testing.T) {
 	}
 	r.stands(c.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
 	n := 0
-	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { n++; return true }); err != nil || n != 1 {
+	if err := r.stripe.Each(t.Context(), func(sale.Intent) bool { n++; return true }); err != nil || n != 1 {
 		t.Errorf("%d intents (%v)", n, err)
 	}
 }
@@ -219,7 +219,7 @@ func TestCommandReplayedAfterARestore(t *testing.T) {
 	}
 	r.stands(c.OrderID, sale.Processing, sale.Authorized, sale.IntentRequiresCapture)
 	n := 0
-	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { n++; return true }); err != nil || n != 1 || r.attempt(c.OrderID).IntentID != paid {
+	if err := r.stripe.Each(t.Context(), func(sale.Intent) bool { n++; return true }); err != nil || n != 1 || r.attempt(c.OrderID).IntentID != paid {
 		t.Errorf("%d intents (%v)", n, err)
 	}
 }

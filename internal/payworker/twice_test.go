@@ -3,7 +3,6 @@ package payworker_test
 import (
 	"sync"
 	"testing"
-	"time"
 
 	"onsale/events"
 	"onsale/internal/sale"
@@ -45,7 +44,7 @@ func TestCheckoutsStoredTwice(t *testing.T) {
 		t.Errorf("the other body was refused %d times of 2", refused)
 	}
 	intents := 0
-	if err := r.stripe.Each(t.Context(), time.Time{}, func(sale.Intent) bool { intents++; return true }); err != nil || intents != len(all) {
+	if err := r.stripe.Each(t.Context(), func(sale.Intent) bool { intents++; return true }); err != nil || intents != len(all) {
 		t.Errorf("%d intents of %d orders, %v", intents, len(all), err)
 	}
 	for _, c := range all {

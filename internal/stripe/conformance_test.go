@@ -71,12 +71,12 @@ func TestStripeAcceptsEveryRequest(t *testing.T) {
 		"Retrieve":  func() error { return second(c.Retrieve(ctx, "pi_1")) },
 		"Capture":   func() error { return second(c.Capture(ctx, a.ID, "pi_1", 1)) },
 		"Cancel":    func() error { return second(c.Cancel(ctx, a.ID, "pi_1", 1)) },
-		"Each":      func() error { return c.Each(ctx, time.Time{}, all) },
+		"Each":      func() error { return c.Each(ctx, all) },
 		"Refund": func() error {
 			return second(c.Refund(ctx, sale.Refund{ID: uuid.New(), OrderID: a.OrderID, IntentID: "pi_1", Amount: 100}))
 		},
 		"Refunds":    func() error { return second(c.Refunds(ctx, "pi_1")) },
-		"EachRefund": func() error { return c.EachRefund(ctx, time.Now(), func(sale.Repayment) bool { return true }) },
+		"EachRefund": func() error { return c.EachRefund(ctx, func(sale.Repayment) bool { return true }) },
 		"Dispute":    func() error { return second(c.Dispute(ctx, "du_1")) },
 		"Find": func() error {
 			_, _, err := c.Find(ctx, uuid.New())

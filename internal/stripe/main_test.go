@@ -96,7 +96,7 @@ func discreet(t *testing.T, err error) {
 func (r *rig) count() int {
 	r.Helper()
 	n := 0
-	if err := r.Each(r.Context(), time.Time{}, func(sale.Intent) bool { n++; return true }); err != nil {
+	if err := r.Each(r.Context(), func(sale.Intent) bool { n++; return true }); err != nil {
 		r.Fatal(err)
 	}
 	return n

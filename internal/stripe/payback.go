@@ -35,14 +35,9 @@ func (c *Client) Refunds(ctx context.Context, intentID string) ([]sale.Repayment
 	return all, err
 }
 
-// EachRefund calls f for every refund made at or after since (all of them when it is zero), newest first, until f
-// returns false.
-func (c *Client) EachRefund(ctx context.Context, since time.Time, f func(sale.Repayment) bool) error {
-	params := &stripe.RefundListParams{}
-	if !since.IsZero() {
-		params.CreatedRange = &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()}
-	}
-	return c.eachRefund(ctx, params, f)
+// EachRefund calls f for every refund, newest first, until f returns false.
+func (c *Client) EachRefund(ctx context.Context, f func(sale.Repayment) bool) error {
+	return c.eachRefund(ctx, &stripe.RefundListParams{}, f)
 }
 
 func (c *Client) eachRefund(ctx context.Context, params *stripe.RefundListParams, f func(sale.Repayment) bool) error {

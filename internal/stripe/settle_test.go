@@ -105,7 +105,7 @@ func TestCaptureOrCancelNeverBoth(t *testing.T) {
 }
 
 // clocked is a double whose intents are made a second apart.
-func clocked(t *testing.T) (*rig, time.Time) {
+func clocked(t *testing.T) *rig {
 	start := time.Now().Add(-time.Hour).Truncate(time.Second)
 	var n atomic.Int64
 	r := serve(t, double.Config{SecretKey: testKey, Now: func() time.Time { return start.Add(time.Duration(n.Load()) * time.Second) }}, testKey)
@@ -115,16 +115,16 @@ func clocked(t *testing.T) (*rig, time.Time) {
 		a.EventID = fmt.Sprint(i)
 		r.authorized(a)
 	}
-	return r, start
+	return r
 }
 
 func TestEachReadsEveryPage(t *testing.T) {
 	t.Parallel()
-	r, start := clocked(t)
-	read := func(since time.Time, limit int) []string {
+	r := clocked(t)
+	read := func(limit int) []string {
 		t.Helper()
 		var got []string
-		if err := r.Each(t.Context(), since, func(i sale.Intent) bool {
+		if err := r.Each(t.Context(), func(i sale.Intent) bool {
 			if i.Status != sale.IntentRequiresCapture || i.Amount != 12_345 {
 				t.Errorf("got %+v", i)
 			}
@@ -135,18 +135,8 @@ func TestEachReadsEveryPage(t *testing.T) {
 		}
 		return got
 	}
-	for name, c := range map[string]struct {
-		since time.Time
-		limit int
-		want  int
-	}{
-		"all of them":      {time.Time{}, 1000, 250},
-		"the last hundred": {start.Add(150 * time.Second), 1000, 100},
-		"the last one":     {start.Add(249 * time.Second), 1000, 1},
-		"none":             {start.Add(250 * time.Second), 1000, 0},
-		"until told":       {time.Time{}, 120, 120},
-	} {
-		got := read(c.since, c.limit)
+	for name, c := range map[string]struct{ limit, want int }{"all of them": {1000, 250}, "until told": {120, 120}} {
+		got := read(c.limit)
 		if len(got) != c.want {
 			t.Errorf("%s: %d intents, want %d", name, len(got), c.want)
 		}
@@ -160,9 +150,9 @@ func TestEachReadsEveryPage(t *testing.T) {
 
 func TestFindLooksForAnAttempt(t *testing.T) {
 	t.Parallel()
-	r, _ := clocked(t)
+	r := clocked(t)
 	var oldest sale.Intent
-	if err := r.Each(t.Context(), time.Time{}, func(i sale.Intent) bool { oldest = i; return true }); err != nil {
+	if err := r.Each(t.Context(), func(i sale.Intent) bool { oldest = i; return true }); err != nil {
 		t.Fatal(err)
 	}
 	id := uuid.MustParse(oldest.AttemptID)

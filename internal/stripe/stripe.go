@@ -115,13 +115,10 @@ func (c *Client) Cancel(ctx context.Context, attempt uuid.UUID, intentID string,
 	return c.call("cancel", http.MethodPost, stripe.FormatURLPath("/v1/payment_intents/%s/cancel", intentID), params)
 }
 
-// Each calls f for every intent made at or after since (all of them when it is zero), newest first, until f returns false.
-// It is for the audit: after a big sale it reads for minutes.
-func (c *Client) Each(ctx context.Context, since time.Time, f func(sale.Intent) bool) error {
+// Each calls f for every intent, newest first, until f returns false. It is for the audit: after a big sale it reads for
+// minutes.
+func (c *Client) Each(ctx context.Context, f func(sale.Intent) bool) error {
 	params := &stripe.PaymentIntentListParams{}
-	if !since.IsZero() {
-		params.CreatedRange = &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix()}
-	}
 	params.Limit = stripe.Int64(100)
 	params.Context = ctx
 	it := c.intents.List(params)
