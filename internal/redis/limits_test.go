@@ -63,6 +63,29 @@ func TestExtendIsForTheOrderThatTheHoldIsBoundTo(t *testing.T) {
 	}
 }
 
+// An order that comes again is given its window anew while the hold's own time lasts, and no more of it after that.
+func TestBindAgainExtendsWithinTheHoldsOwnTime(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	h := r.take(fan(1), long, "A-1")
+	order := uuid.New()
+	again := func(window, want time.Duration) {
+		t.Helper()
+		if err := bind(t.Context(), r.Client, h, order, [32]byte{}, window, ""); err != nil {
+			t.Fatal(err)
+		}
+		if left := r.left(h); left > want || left < want-time.Minute {
+			t.Errorf("%s left, want %s", left, want)
+		}
+	}
+	again(2*long, 2*long)
+	again(4*long, 4*long)
+	if n := r.db.Del(t.Context(), ownTimeKey(show, fan(1))).Val(); n != 1 { // as it lapses
+		t.Fatal("the hold has no time of its own")
+	}
+	again(8*long, 4*long)
+}
+
 func TestASessionGetsNoMoreThanTheSaleAllows(t *testing.T) {
 	t.Parallel()
 	r := setup(t)

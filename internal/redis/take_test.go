@@ -177,6 +177,42 @@ func TestOneSessionHasOneHold(t *testing.T) {
 	if next := r.take(fan(1), long, "A-3"); next.ID == first.ID || next.Fence <= first.Fence {
 		t.Errorf("got %+v after %+v", next, first)
 	}
+	r.take(fan(2), long, "A-1", "A-2") // though their last owner's session has a hold
+}
+
+// TestThoseOfOneRoundSeeEachOther: what one of many that are answered at once got is refused to the next.
+func TestThoseOfOneRoundSeeEachOther(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	want := func(session int, seats ...string) sale.Wanted {
+		return sale.Wanted{EventID: show, Session: fan(session), Seats: seats, TTL: long}
+	}
+	got, err := r.TakeAll(t.Context(), []sale.Wanted{
+		want(1, "A-1", "A-2"), want(2, "A-2", "A-3"), want(3, "A-3"), want(1, "A-2", "A-1"), want(1, "A-4"), want(4, "A-4"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := int64(0)
+	for _, i := range []int{0, 2, 5} {
+		if got[i].Err != nil || got[i].Hold.Fence <= last {
+			t.Fatalf("number %d: %+v after fence %d", i, got[i], last)
+		}
+		last = got[i].Hold.Fence
+	}
+	if named := takenSeats(t, got[1].Err); !slices.Equal(named, []string{"A-2"}) {
+		t.Errorf("named %v", named)
+	}
+	if h := got[1].Holders; len(h) != 1 || h[0].Session != fan(1) || h[0].Fence != got[0].Hold.Fence || h[0].Left <= 0 || h[0].Left > long {
+		t.Errorf("the holders: %+v", h)
+	}
+	if again := got[3]; again.Err != nil || again.Hold.ID != got[0].Hold.ID || again.Hold.Fence != got[0].Hold.Fence {
+		t.Errorf("the same again: %+v, want %+v", again, got[0])
+	}
+	r.refused(got[4].Err, sale.Conflict, "session_has_hold")
+	if next := r.take(fan(5), long, "A-5"); next.Fence <= last {
+		t.Errorf("fence %d in the next round, after %d", next.Fence, last)
+	}
 }
 
 // TestOneSessionManyTimesAtOnce is a double click, or two tabs.
