@@ -135,6 +135,39 @@ func TestDeclineThenAnotherCardInOneHold(t *testing.T) {
 	mustBeClean(t, auditOf(t, l, decisionLimit))
 }
 
+// An order that is being paid, or waits for its buyer's bank, has its hold to itself: another checkout does not replace it,
+// nor is the hold given back.
+func TestLiveOrderKeepsItsHold(t *testing.T) {
+	t.Parallel()
+	l := startLocal(t, dataDir(t))
+	openSmall(t, l, "live", 2)
+	b := letIn(t, l, "live").begin(t, "pm_card_authenticationRequired", "A-1", "A-2")
+	keeps := func() {
+		t.Helper()
+		for what, a := range map[string]answer{
+			"another checkout": b.checkout(t, b.held, "pm_card_visa", "another"),
+			"a release":        call(t, "DELETE", b.base+"/v1/holds/"+b.held, nil, b.headers()...),
+		} {
+			if a.status != http.StatusConflict || a.text("code") != "checkout_in_progress" || a.text("order_id") != b.order {
+				t.Errorf("%s while the order is %q: %d %s", what, orderStatus(t, l, b.order), a.status, a.body)
+			}
+		}
+	}
+	keeps()
+	becomes(t, l, b.order, "authentication_required")
+	keeps()
+	if other := letIn(t, l, "live").hold(t, "A-1"); other.status != http.StatusConflict || other.text("code") != "seats_taken" {
+		t.Errorf("another's hold: %d %s", other.status, other.body)
+	}
+	play(t, l, "authenticate/"+intent(t, l, b.order), `{"outcome":"success"}`)
+	becomes(t, l, b.order, "confirmed")
+	r := auditOf(t, l, decisionLimit)
+	mustBeClean(t, r)
+	if r.Orders != 1 || r.Captured != 1 {
+		t.Errorf("%d captured for %d orders", r.Captured, r.Orders)
+	}
+}
+
 // Cards that are declined keep seats for no longer than the hold's own time: the try after it gives them back.
 func TestDeclineAfterTheHoldsOwnTime(t *testing.T) {
 	t.Parallel()
