@@ -123,6 +123,42 @@ func TestSameCheckoutManyTimes(t *testing.T) {
 	}
 }
 
+// Redis has lost everything and no worker has begun the order: that its key was used for another request is found in the
+// stream, and only there.
+func TestReusedKeyIsFoundInTheStream(t *testing.T) {
+	t.Parallel()
+	l := start(t, up.Config{Dir: dataDir(t), Services: "none"})
+	api := runNode(t, l, "api")
+	l.BaseURL, l.AdminURL = api.base, api.ops
+	runNode(t, l, "admitter")
+	openSmall(t, l, "reused", 1)
+	b := letIn(t, l, "reused").begin(t, "pm_card_visa", "A-1")
+	forget(t, l)
+	h := b.hold(t, "A-1")
+	if h.status != http.StatusCreated || h.text("hold_id") == b.held {
+		t.Fatalf("the seat again: %d %s", h.status, h.body)
+	}
+	for range 2 {
+		if a := b.checkout(t, h.text("hold_id"), "pm_card_visa", "k"); a.status != http.StatusUnprocessableEntity || a.text("code") != "idempotency_key_reused" {
+			t.Errorf("the key for another hold: %d %s", a.status, a.body)
+		}
+	}
+}
+
+// forget empties Redis.
+func forget(t *testing.T, l *up.Local) {
+	t.Helper()
+	opt, err := goredis.ParseURL(l.RedisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := goredis.NewClient(opt)
+	defer c.Close()
+	if err := c.FlushDB(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // intents is how many payments Stripe's double knows of.
 func intents(t *testing.T, l *up.Local) int {
 	t.Helper()
