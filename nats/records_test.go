@@ -153,7 +153,7 @@ func TestRecordIsBuriedForItsOwnFailures(t *testing.T) {
 	var given jetstream.Msg
 	for n := range maxInternalTries {
 		var err error
-		testenv.Eventually(t, "it is given", func() bool { given, err = durable.Next(jetstream.FetchMaxWait(time.Second)); return err == nil })
+		testenv.Eventually(t, "it is given", func() bool { given, err = durable.Next(jetstream.FetchMaxWait(10 * time.Second)); return err == nil })
 		if n < maxInternalTries-1 {
 			if err := given.Nak(); err != nil {
 				t.Fatal(err)

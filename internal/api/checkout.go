@@ -126,7 +126,7 @@ func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, 
 	b := sale.Binding{Order: order, Request: request, Wait: waits.Wait, Window: o.event.Rules.PaymentWindow}
 	h, err := s.Holds.Bind(ctx, o.event.ID, session, hold, b)
 	if other := boundTo(err); other != "" {
-		failed, lookErr := s.failedOrder(ctx, other)
+		failed, lookErr := s.failedOrder(ctx, other, hold)
 		if lookErr != nil {
 			return sale.Hold{}, lookErr
 		}
@@ -153,21 +153,21 @@ func boundTo(err error) string {
 	return order
 }
 
-// failedOrder is the order that a hold is bound to, if it got no seats and never will: the hold is free again. One that
-// was rejected has its own hold as a rule, which ends with it; it has another where Redis lost the first. "" otherwise.
-func (s *server) failedOrder(ctx context.Context, order string) (string, error) {
+// failedOrder is the order that a hold is bound to, if it has no use for the hold: it got no seats and never will, or it is
+// paid with another hold, which Redis has lost since. The hold is free again. "" otherwise.
+func (s *server) failedOrder(ctx context.Context, order string, hold uuid.UUID) (string, error) {
 	id, err := uuid.Parse(order)
 	if err != nil {
 		return "", nil
 	}
 	o, err := s.orders.Do(ctx, id)
-	if err != nil {
-		return "", err
+	if err != nil || o.ID != id {
+		return "", err // or no worker has begun it
 	}
-	if o.Status != sale.PaymentFailed && o.Status != sale.Rejected {
-		return "", nil
+	if o.Status == sale.PaymentFailed || o.Status == sale.Rejected || o.HoldID != hold {
+		return order, nil
 	}
-	return order, nil
+	return "", nil
 }
 
 // sameRequest compares with the command that was stored first in the same place: the id of a message is made of its

@@ -241,7 +241,7 @@ func (s *server) deleteHold(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	failed, err := s.failedOrder(c.UserContext(), h.Order)
+	failed, err := s.failedOrder(c.UserContext(), h.Order, h.ID)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,8 @@ type away struct {
 	Catalog
 	looks, fail int
 	status      sale.OrderStatus // of all orders
+	hold        uuid.UUID        // likewise
+	none        bool             // there are no orders
 }
 
 func (a *away) Orders(_ context.Context, ids []uuid.UUID) ([]sale.Order, error) {
@@ -54,7 +56,9 @@ func (a *away) Orders(_ context.Context, ids []uuid.UUID) ([]sale.Order, error) 
 	}
 	orders := make([]sale.Order, len(ids))
 	for i, id := range ids {
-		orders[i] = sale.Order{ID: id, Status: a.status}
+		if !a.none {
+			orders[i] = sale.Order{ID: id, Status: a.status, HoldID: a.hold}
+		}
 	}
 	return orders, nil
 }
@@ -84,17 +88,25 @@ func TestWait_GoesOnWhileTheDatabaseIsAway(t *testing.T) {
 	}
 }
 
-// A hold is free again where the order that it is bound to has ended without seats, and only there.
+// A hold is free again where the order that it is bound to has ended without seats or is paid with another hold, and only
+// there.
 func TestFailedOrder(t *testing.T) {
 	t.Parallel()
+	hold, order := uuid.New(), uuid.NewString()
+	is := func(what string, catalog *away, want string) {
+		t.Helper()
+		s := newServer(t.Context(), Deps{Catalog: catalog, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		if got, err := s.failedOrder(t.Context(), order, hold); err != nil || got != want {
+			t.Errorf("%s: %q (%v)", what, got, err)
+		}
+	}
 	for _, status := range sale.OrderStatuses() {
-		s := newServer(t.Context(), Deps{Catalog: &away{status: status}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
-		order, want := uuid.NewString(), ""
+		want := ""
 		if status == sale.PaymentFailed || status == sale.Rejected {
 			want = order
 		}
-		if got, err := s.failedOrder(t.Context(), order); err != nil || got != want {
-			t.Errorf("%s: %q (%v)", status, got, err)
-		}
+		is(string(status), &away{status: status, hold: hold}, want)
+		is(string(status)+", with another hold", &away{status: status, hold: uuid.New()}, order)
 	}
+	is("not begun", &away{none: true}, "")
 }

@@ -119,6 +119,9 @@ func (c *checker) chargedWithTicket() {
 			if a, ours := attempts[i.ID]; ours && status == sale.Confirmed && !taken(a.State) {
 				c.find(2, "capture_not_recorded", i.ID, "it was captured for order %s, which is confirmed, but its attempt is %q", id, a.State)
 			}
+			if a, ours := attempts[i.ID]; ours && status == sale.Refunded && !taken(a.State) {
+				c.find(2, "refunded_otherwise", a.ID.String(), "order %s is refunded, but its attempt is %s", id, a.State)
+			}
 			if known && (i.Captured != o.Amount || i.Currency != o.Currency) {
 				c.find(2, "amount_differs", i.ID, "it took %d %s, order %s costs %d %s", i.Captured, i.Currency, id, o.Amount, o.Currency)
 			}

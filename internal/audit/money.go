@@ -36,12 +36,8 @@ func (c *checker) attemptFitsOrder(a sale.Attempt, o sale.BookedOrder) {
 		}
 		wanted, code = sale.Refunded, "refunded_otherwise"
 	case sale.Captured:
-	case sale.Authorized:
-		if o.Status != sale.Refunded {
-			return // what its intent has is looked at
-		}
 	default:
-		return // an earlier try, or an order that was confirmed without payment, which is found by its intent
+		return // an earlier try, or one whose intent is looked at
 	}
 	if o.Status == sale.Refunded && a.State != sale.PaidBack {
 		c.find(2, "refunded_otherwise", a.ID.String(), "order %s is refunded, but its attempt is %s", o.ID, a.State)

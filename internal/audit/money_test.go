@@ -66,6 +66,7 @@ func spoiledRefunds() []spoiling {
 		{"a confirmed order's attempt is refunded", func(w *world) { w.attempt("bought", sale.PaidBack) }, []string{"2 refunded_otherwise " + id("attempt bought").String()}},
 		{"an undecided order's attempt is refunded", func(w *world) { w.attempt("waiting", sale.PaidBack) }, []string{"2 refunded_otherwise " + id("attempt waiting").String()}},
 		{"a refunded order's attempt is authorized", func(w *world) { w.attempt("refunded", sale.Authorized) }, []string{"2 refunded_otherwise " + id("attempt refunded").String()}},
+		{"a refunded order's attempt is declined", func(w *world) { w.attempt("refunded", sale.Declined) }, []string{"2 refunded_otherwise " + id("attempt refunded").String()}},
 		{"Stripe does not have a refund", func(w *world) {
 			w.repayments = slices.DeleteFunc(w.repayments, func(r sale.Repayment) bool { return r.ID == "re_refunded" })
 		}, []string{"2 refund_missing " + id("refund refunded").String(), "2 money_differs eur"}},

@@ -160,5 +160,5 @@ func (f *fleet) end(name string, sig syscall.Signal) {
 // ready waits until the api is ready.
 func (f *fleet) ready() {
 	f.t.Helper()
-	testenv.Eventually(f.t, "ready api", func() bool { return app.Ready(context.Background(), f.AdminURL) == nil })
+	testenv.Within(f.t, startLimit, "ready api", func() bool { return app.Ready(context.Background(), f.AdminURL) == nil })
 }

@@ -110,7 +110,7 @@ func createSmall(t *testing.T, l *up.Local, id string, seats int) {
 	}
 }
 
-// auditOf audits a system, at once: the double takes all calls.
+// auditOf audits a system, and asks the double for all at once.
 func auditOf(t *testing.T, l *up.Local, settle time.Duration) audit.Report {
 	t.Helper()
 	report, err := app.RunAudit(t.Context(), app.Audit{

@@ -113,6 +113,9 @@ type node struct {
 	ended     chan struct{}
 }
 
+// startLimit is how long a process may take until it is ready.
+const startLimit = 90 * time.Second
+
 // environment is that of the tests, and over it a system's.
 func environment(t *testing.T, l *up.Local) []string {
 	t.Helper()
@@ -157,7 +160,7 @@ func (n *node) run() {
 			}
 		})
 	}
-	testenv.Eventually(n.t, "ready "+n.name, func() bool { return app.Ready(context.Background(), n.ops) == nil })
+	testenv.Within(n.t, startLimit, "ready "+n.name, func() bool { return app.Ready(context.Background(), n.ops) == nil })
 }
 
 // signal sends the process a signal; it may have ended.

@@ -163,7 +163,7 @@ func TestAdmitterIsStoppedAndGoesOn(t *testing.T) {
 	s.admitter[0].signal(syscall.SIGSTOP)
 	since := time.Now()
 	s.moves(40)
-	testenv.Eventually(t, "record of the other admitter", func() bool { return queueOf(t, s.base, s.event).At.Sub(since) >= stopped })
+	testenv.Within(t, 2*stopped, "record of the other admitter", func() bool { return queueOf(t, s.base, s.event).At.Sub(since) >= stopped })
 	s.admitter[0].signal(syscall.SIGCONT)
 	s.moves(40)
 	s.admitter[1].signal(syscall.SIGSTOP) // now it is up to the first alone
