@@ -313,12 +313,7 @@ func TestVoidOfWhatIsNotConfirmed(t *testing.T) {
 func TestVoidOfWhatWasPaidFor(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
-	p := r.authorized(checkout(0))[0]
-	r.commit(p)
-	a, err := r.attempt(p.AttemptID)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, a := r.reserved(0)
 	for _, state := range []sale.AttemptState{sale.Captured, sale.Disputed, sale.ChargedBack, sale.PaidBack} {
 		r.put(a, state, sale.Confirmed)
 		was := r.rows(p.OrderID)

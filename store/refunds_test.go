@@ -13,8 +13,8 @@ import (
 	"onsale/internal/sale"
 )
 
-// bought is a confirmed order whose money was taken.
-func (r *rig) bought(seats ...int) events.Payment {
+// reserved is a confirmed order whose money is only reserved.
+func (r *rig) reserved(seats ...int) (events.Payment, sale.Attempt) {
 	r.Helper()
 	p := r.authorized(checkout(seats...))[0]
 	r.want(r.commit(p), confirmed)
@@ -22,6 +22,13 @@ func (r *rig) bought(seats ...int) events.Payment {
 	if err != nil {
 		r.Fatal(err)
 	}
+	return p, a
+}
+
+// bought is a confirmed order whose money was taken.
+func (r *rig) bought(seats ...int) events.Payment {
+	r.Helper()
+	p, a := r.reserved(seats...)
 	if err := r.store.MarkCaptured(r.Context(), []sale.Settlement{{Attempt: a, IntentID: p.IntentID}}); err != nil {
 		r.Fatal(err)
 	}

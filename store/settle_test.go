@@ -240,12 +240,7 @@ func TestOrderWithoutItsAttemptIsNoOrder(t *testing.T) {
 func TestMarksWaitForTheOrder(t *testing.T) {
 	t.Parallel()
 	r := setup(t, 1)
-	p := r.authorized(checkout(0))[0]
-	r.commit(p)
-	a, err := r.attempt(p.AttemptID)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, a := r.reserved(0)
 	other, err := r.db.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

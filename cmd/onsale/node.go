@@ -8,10 +8,4 @@ type nodeCmd struct {
 	Service string `arg:"" enum:"api,admitter" help:"api or admitter."`
 }
 
-func (c *nodeCmd) Run(e *env) error {
-	const about = "A service of Onsale."
-	if c.Service == "admitter" {
-		return app.Serve(e.ctx, c.Service, about, nil, e.out, app.RunAdmitter)
-	}
-	return app.Serve(e.ctx, c.Service, about, nil, e.out, app.RunAPIAlone)
-}
+func (c *nodeCmd) Run(e *env) error { return app.ServeNode(e.ctx, c.Service, e.out) }

@@ -119,19 +119,18 @@ func (s *server) accept(ctx context.Context, o *onSale, session sale.SessionHash
 	return processing(order, accepted), nil
 }
 
-// bind takes the hold for this order. A hold whose earlier order failed to be paid may be tried again.
+// bind takes the hold for this order. One whose earlier order has no use for it may be tried again.
 func (s *server) bind(ctx context.Context, o *onSale, session sale.SessionHash, hold, order uuid.UUID, request [32]byte) (sale.Hold, error) {
 	// The payment begins once those before it are dealt with; the payworker extends the hold anew when it begins.
 	waits, _ := s.sales.payments.Payments(s.Now())
 	b := sale.Binding{Order: order, Request: request, Wait: waits.Wait, Window: o.event.Rules.PaymentWindow}
 	h, err := s.Holds.Bind(ctx, o.event.ID, session, hold, b)
 	if other := boundTo(err); other != "" {
-		failed, lookErr := s.failedOrder(ctx, other, hold)
-		if lookErr != nil {
+		var lookErr error
+		if b.Replace, lookErr = s.replaceable(ctx, other, hold); lookErr != nil {
 			return sale.Hold{}, lookErr
 		}
-		if failed != "" {
-			b.Replace = failed
+		if b.Replace != "" {
 			if h, err = s.Holds.Bind(ctx, o.event.ID, session, hold, b); errors.Is(err, sale.ErrHoldOver) {
 				s.gaveBack(o, h)
 			}
@@ -153,9 +152,9 @@ func boundTo(err error) string {
 	return order
 }
 
-// failedOrder is the order that a hold is bound to, if it has no use for the hold: it got no seats and never will, or it is
+// replaceable is the order that a hold is bound to, if it has no use for the hold: it got no seats and never will, or it is
 // paid with another hold, which Redis has lost since. The hold is free again. "" otherwise.
-func (s *server) failedOrder(ctx context.Context, order string, hold uuid.UUID) (string, error) {
+func (s *server) replaceable(ctx context.Context, order string, hold uuid.UUID) (string, error) {
 	id, err := uuid.Parse(order)
 	if err != nil {
 		return "", nil

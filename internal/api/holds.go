@@ -241,11 +241,11 @@ func (s *server) deleteHold(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	failed, err := s.failedOrder(c.UserContext(), h.Order, h.ID)
+	former, err := s.replaceable(c.UserContext(), h.Order, h.ID)
 	if err != nil {
 		return err
 	}
-	if err := s.Holds.Release(c.UserContext(), h.EventID, h.Session, h.ID, failed); err != nil {
+	if err := s.Holds.Release(c.UserContext(), h.EventID, h.Session, h.ID, former); err != nil {
 		return err
 	}
 	s.gaveBack(o, h)

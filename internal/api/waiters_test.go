@@ -90,13 +90,13 @@ func TestWait_GoesOnWhileTheDatabaseIsAway(t *testing.T) {
 
 // A hold is free again where the order that it is bound to has ended without seats or is paid with another hold, and only
 // there.
-func TestFailedOrder(t *testing.T) {
+func TestReplaceable(t *testing.T) {
 	t.Parallel()
 	hold, order := uuid.New(), uuid.NewString()
 	is := func(what string, catalog *away, want string) {
 		t.Helper()
 		s := newServer(t.Context(), Deps{Catalog: catalog, Log: slog.New(slog.DiscardHandler), Now: time.Now})
-		if got, err := s.failedOrder(t.Context(), order, hold); err != nil || got != want {
+		if got, err := s.replaceable(t.Context(), order, hold); err != nil || got != want {
 			t.Errorf("%s: %q (%v)", what, got, err)
 		}
 	}

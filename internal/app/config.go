@@ -1,6 +1,6 @@
 // Package app is what every binary shares: configuration, logs, the operations listener, signals, and the wiring
-// of each service to its adapters. It is the one place that knows both. Only cmd imports it, and what runs a whole system: up, bench
-// and e2e.
+// of each service to its adapters. It is the one place that knows both. Only cmd imports it, and what runs a whole
+// system: up, bench and e2e.
 package app
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -83,6 +84,15 @@ func RunAPI(ctx context.Context, cfg API, ln net.Listener, log *slog.Logger) err
 func RunAPIAlone(ctx context.Context, cfg API, log *slog.Logger) error {
 	Collect(CollectOften, os.Getenv)
 	return RunAPI(ctx, cfg, nil, log)
+}
+
+// ServeNode serves one of the services that the bench starts as children, api or admitter, by the environment alone.
+func ServeNode(ctx context.Context, service string, stdout io.Writer) error {
+	const about = "A service of Onsale."
+	if service == "admitter" {
+		return Serve(ctx, service, about, nil, stdout, RunAdmitter)
+	}
+	return Serve(ctx, service, about, nil, stdout, RunAPIAlone)
 }
 
 // RunAdmitter moves the lines.

@@ -116,10 +116,11 @@ func (c *checker) chargedWithTicket() {
 				c.find(2, "captured_twice", i.ID, "order %s was also paid with %s", id, other)
 			}
 			paid[id] = i.ID
-			if a, ours := attempts[i.ID]; ours && status == sale.Confirmed && !taken(a.State) {
+			switch a, ours := attempts[i.ID]; {
+			case !ours || a.State.Taken():
+			case status == sale.Confirmed:
 				c.find(2, "capture_not_recorded", i.ID, "it was captured for order %s, which is confirmed, but its attempt is %q", id, a.State)
-			}
-			if a, ours := attempts[i.ID]; ours && status == sale.Refunded && !taken(a.State) {
+			case status == sale.Refunded:
 				c.find(2, "refunded_otherwise", a.ID.String(), "order %s is refunded, but its attempt is %s", id, a.State)
 			}
 			if known && (i.Captured != o.Amount || i.Currency != o.Currency) {

@@ -39,18 +39,12 @@ func (c *checker) attemptFitsOrder(a sale.Attempt, o sale.BookedOrder) {
 	default:
 		return // an earlier try, or one whose intent is looked at
 	}
-	if o.Status == sale.Refunded && a.State != sale.PaidBack {
-		c.find(2, "refunded_otherwise", a.ID.String(), "order %s is refunded, but its attempt is %s", o.ID, a.State)
-		return
+	if o.Status == sale.Refunded {
+		code = "refunded_otherwise"
 	}
 	if o.Status != wanted {
 		c.find(2, code, a.ID.String(), "the attempt is %s, but order %s is %s", a.State, a.OrderID, o.Status)
 	}
-}
-
-// taken are the states of an attempt whose money was taken, whatever became of it since.
-func taken(s sale.AttemptState) bool {
-	return s == sale.Captured || s == sale.Disputed || s == sale.ChargedBack || s == sale.PaidBack
 }
 
 // moneyBalances is the rest of guarantee 2: what was given back is what Postgres says, and what was taken less that is
@@ -89,16 +83,16 @@ func (c *checker) moneyBalances() {
 			cost[o.Currency] += o.Amount
 		}
 	}
-	took := map[string]int64{}
+	taken := map[string]int64{}
 	for _, i := range c.intents {
 		if ours[i.ID] {
-			took[i.Currency] += i.Captured
+			taken[i.Currency] += i.Captured
 		}
 	}
-	for _, currency := range slices.Sorted(maps.Keys(took)) {
+	for _, currency := range slices.Sorted(maps.Keys(taken)) {
 		// A refund that the bank has not decided is out at Stripe, and its order still confirmed.
-		if net := took[currency] - back[currency]; net+pending[currency] != cost[currency] {
-			c.find(2, "money_differs", currency, "%s were taken and %s given back, %s of that undecided; the confirmed orders cost %s", sale.Money(took[currency], currency),
+		if net := taken[currency] - back[currency]; net+pending[currency] != cost[currency] {
+			c.find(2, "money_differs", currency, "%s were taken and %s given back, %s of that undecided; the confirmed orders cost %s", sale.Money(taken[currency], currency),
 				sale.Money(back[currency], currency), sale.Money(pending[currency], currency), sale.Money(cost[currency], currency))
 		}
 	}

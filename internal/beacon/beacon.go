@@ -4,27 +4,17 @@
 // bls-unchained-g1-rfc9380, such as the League of Entropy's quicknet).
 //
 // The package promises that a value it returns was signed by the named chain for the named round: whoever carried it
-// is not trusted. It is an adapter to the outside; package app plugs it in. Verify needs no network, so an auditor can use it
-// too. A value's name is draw.BeaconRef.
+// is not trusted. It is an adapter to the outside; package app plugs it in. Verify needs no network, so an auditor can
+// use it too. A value's name is draw.BeaconRef.
 package beacon
 
-import (
-	"context"
-
-	"onsale/internal/sale"
-)
+import "onsale/internal/sale"
 
 // Value is what a chain published for one round.
 type Value struct {
 	Round      uint64
 	Randomness [32]byte // SHA-256 of Signature: the draw's beacon
 	Signature  []byte   // of the round by the chain's key
-}
-
-// Source gives the value of a round of one chain. Before it is published the error is ErrNotPublished, and it is right
-// to ask again; other errors say that it could not be had or could not be trusted.
-type Source interface {
-	Round(ctx context.Context, round uint64) (Value, error)
 }
 
 var (

@@ -55,8 +55,6 @@ type Client struct {
 	chain atomic.Pointer[Chain] // once a relay told it
 }
 
-var _ Source = (*Client)(nil)
-
 // NewClient makes a client; it asks nothing yet. A transport that is nil is net/http's default.
 func NewClient(cfg Config, transport http.RoundTripper) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
@@ -93,7 +91,8 @@ func (c *Client) chainFrom(ctx context.Context, relay string) (Chain, error) {
 	return chain, nil
 }
 
-// Round is the value of a round, from 1, verified. See Source for its errors.
+// Round is the value of a round, from 1, verified. Before it is published the error is ErrNotPublished, and it is right to
+// ask again; other errors say that it could not be had or could not be trusted.
 func (c *Client) Round(ctx context.Context, round uint64) (Value, error) {
 	if round == 0 || round > draw.MaxBeaconRound {
 		return Value{}, sale.Errorf(sale.Invalid, "bad_beacon", "there is no round %d", round)

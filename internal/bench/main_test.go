@@ -18,8 +18,5 @@ func TestMain(m *testing.M) {
 }
 
 func runNode(ctx context.Context, args []string, stdout io.Writer) error {
-	if args[1] == "admitter" {
-		return app.Serve(ctx, "admitter", "", nil, stdout, app.RunAdmitter)
-	}
-	return app.Serve(ctx, "api", "", nil, stdout, app.RunAPIAlone)
+	return app.ServeNode(ctx, args[1], stdout)
 }

@@ -145,16 +145,22 @@ func TestReusedKeyIsFoundInTheStream(t *testing.T) {
 	}
 }
 
-// forget empties Redis.
-func forget(t *testing.T, l *up.Local) {
+// redisOf is a way into a system's Redis, for what no service does.
+func redisOf(t *testing.T, l *up.Local) *goredis.Client {
 	t.Helper()
 	opt, err := goredis.ParseURL(l.RedisURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := goredis.NewClient(opt)
-	defer c.Close()
-	if err := c.FlushDB(t.Context()).Err(); err != nil {
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// forget empties Redis.
+func forget(t *testing.T, l *up.Local) {
+	t.Helper()
+	if err := redisOf(t, l).FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -238,12 +244,7 @@ func confirmed(t *testing.T, l *up.Local, orders []string) int {
 // forgetHolds removes all holds of an event from Redis, as a failover that loses the last second would.
 func forgetHolds(t *testing.T, l *up.Local, event string) {
 	t.Helper()
-	opt, err := goredis.ParseURL(l.RedisURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := goredis.NewClient(opt)
-	defer c.Close()
+	c := redisOf(t, l)
 	keys, err := c.Keys(t.Context(), "{"+event+"}:*").Result()
 	if err != nil {
 		t.Fatal(err)

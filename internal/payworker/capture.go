@@ -37,7 +37,7 @@ const captureRefusals = 5
 // has ended, or Stripe goes on refusing, and then it is given back first.
 func (w *worker) capture(ctx context.Context, o events.Order, a sale.Attempt, try int) error {
 	switch { // decided before: Stripe is not called again
-	case taken(a.State):
+	case a.State.Taken():
 		return nil
 	case a.State == sale.Canceled:
 		_, err := w.void(ctx, o, "authorization_canceled", sale.Webhook{})
@@ -99,7 +99,7 @@ func (w *worker) cancel(ctx context.Context, a sale.Attempt, intentID, reason st
 	switch {
 	case a.State == sale.Canceled || a.State == sale.Declined || a.State == sale.PaidBack:
 		return nil // decided before: Stripe is not called again
-	case taken(a.State):
+	case a.State.Taken():
 		return sale.Errorf(sale.Unprocessable, "captured_without_order", "attempt %s was captured, but its order was not confirmed", a.ID)
 	}
 	if err := w.giveBack(ctx, a, intentID, try); err != nil {

@@ -227,7 +227,7 @@ func (p *position) sound() (wrong []string) {
 		if paid && (o.Status != sale.Confirmed && o.Status != sale.Refunded || i.Received != o.Amount) {
 			find("order %s of %d is %s, and intent %s took %d", o.ID, o.Amount, o.Status, i.ID, i.Received)
 		}
-		if took := taken(state); took && !paid {
+		if took := state.Taken(); took && !paid {
 			find("attempt of order %s is %s, and its intent is %q", o.ID, state, i.Status)
 		}
 	}

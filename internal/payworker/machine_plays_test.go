@@ -216,7 +216,7 @@ func (m *machine) meanwhileOthers(p play) {
 
 // refund is the operator's, of an order that has been paid for at some time. false: there is none.
 func (m *machine) refund(which int, keep bool) bool {
-	paid := slices.DeleteFunc(slices.Clone(m.at.Attempts), func(a attemptAt) bool { return a.State != sale.Authorized && !taken(a.State) })
+	paid := slices.DeleteFunc(slices.Clone(m.at.Attempts), func(a attemptAt) bool { return a.State != sale.Authorized && !a.State.Taken() })
 	if len(paid) == 0 {
 		return false
 	}

@@ -117,7 +117,7 @@ const madeAtStripe = "made at Stripe"
 // like any other; of a part it is nothing that an order can stand for, and an operator's to look at.
 func (w *worker) moneyReturned(ctx context.Context, e events.StripeEvent) error {
 	a, err := w.attemptOf(ctx, e.IntentID)
-	if err != nil || !taken(a.State) && a.State != sale.Authorized {
+	if err != nil || !a.State.Taken() && a.State != sale.Authorized {
 		return err // another's, or an authorization that was given back
 	}
 	if a.State == sale.Authorized {

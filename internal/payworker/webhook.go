@@ -138,11 +138,6 @@ func (w *worker) attemptOf(ctx context.Context, intentID string) (sale.Attempt, 
 	return sale.Attempt{}, nil
 }
 
-// taken are the states of an attempt whose money was taken, whatever became of it since.
-func taken(s sale.AttemptState) bool {
-	return s == sale.Captured || s == sale.Disputed || s == sale.ChargedBack || s == sale.PaidBack
-}
-
 // disputed records how a dispute stands at Stripe. It is found by the intent that it is about.
 func (w *worker) disputed(ctx context.Context, e events.StripeEvent) error {
 	a, err := w.attemptOf(ctx, e.IntentID)

@@ -101,6 +101,11 @@ const (
 	PaidBack       AttemptState = "refunded"     // it was given back
 )
 
+// Taken says whether the money of an attempt was taken, whatever became of it since.
+func (s AttemptState) Taken() bool {
+	return s == Captured || s == Disputed || s == ChargedBack || s == PaidBack
+}
+
 // Attempt is one try to be paid for an order. Its id is Stripe's idempotency key.
 type Attempt struct {
 	ID            uuid.UUID
