@@ -52,7 +52,9 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 			caughtUp()
 		}
 	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		c.log.Warn("follow", "stream", f.Stream, "error", err)
+		if ctx.Err() == nil {
+			c.log.Warn("follow", "stream", f.Stream, "error", err)
+		}
 	}))
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", f.Stream, err)

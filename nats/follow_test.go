@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -279,5 +280,42 @@ func TestFollowEndsWhileTheServerIsAway(t *testing.T) {
 	case <-ended:
 	case <-time.After(patience):
 		t.Fatal("it does not end")
+	}
+}
+
+// lastLine keeps the last line of a log.
+type lastLine struct{ atomic.Pointer[string] }
+
+func (l *lastLine) Write(line []byte) (int, error) {
+	said := string(line)
+	l.Store(&said)
+	return len(line), nil
+}
+
+func TestFollowEndsQuietly(t *testing.T) {
+	url := testenv.NATS(t)
+	var log lastLine
+	for range 100 {
+		c, err := Connect(Config{URL: url, Name: t.Name(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.EnsureStreams(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, c, events.OrderSubject("gala", events.OrderConfirmed), "1", "{}")
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- c.Follow(ctx, events.Follow{Stream: events.Orders}, func() {}, func(events.Message) { cancel() })
+		}()
+		<-ctx.Done()
+		c.Close()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if said := log.Load(); said != nil {
+			t.Fatalf("it was told of the end that it was asked for: %s", *said)
+		}
 	}
 }
