@@ -47,7 +47,11 @@ func (s *system) oneByOne(ctx context.Context, r *runner, do func(address string
 
 // beside runs a second api while do has its address, once it knows an event.
 func (s *system) beside(ctx context.Context, r *runner, cfg app.API, event string, do func(address string) error) error {
-	cfg.AdminToken, cfg.OpsListen = "", ""
+	ops, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	cfg.AdminToken, cfg.OpsListen = "", ops
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -55,10 +59,7 @@ func (s *system) beside(ctx context.Context, r *runner, cfg app.API, event strin
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- app.RunAPI(ctx, cfg, ln, r.Log) }()
-	look := load{address: ln.Addr().String(), status: http.StatusOK, request: func(buf []byte, _ uint64) []byte {
-		return appendGet(buf, "/v1/queue/"+event, "")
-	}}
-	for err = errors.New("not yet"); err != nil; _, err = once(look) {
+	for err = errors.New("not yet"); err != nil; err = app.Ready(ctx, "http://"+ops) {
 		select {
 		case err := <-ended:
 			stop()
@@ -66,7 +67,12 @@ func (s *system) beside(ctx context.Context, r *runner, cfg app.API, event strin
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	err = do(look.address)
+	look := load{address: ln.Addr().String(), status: http.StatusOK, request: func(buf []byte, _ uint64) []byte {
+		return appendGet(buf, "/v1/queue/"+event, "")
+	}}
+	if _, err = once(look); err == nil {
+		err = do(look.address)
+	}
 	stop()
 	return errors.Join(err, <-ended)
 }
