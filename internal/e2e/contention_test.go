@@ -124,24 +124,38 @@ func TestSameCheckoutManyTimes(t *testing.T) {
 }
 
 // Redis has lost everything and no worker has begun the order: that its key was used for another request is found in the
-// stream, and only there.
+// stream, and only there. The hold that came with the second request is free once the order is paid with its own.
 func TestReusedKeyIsFoundInTheStream(t *testing.T) {
 	t.Parallel()
 	l := start(t, up.Config{Dir: dataDir(t), Services: "none"})
 	api := runNode(t, l, "api")
 	l.BaseURL, l.AdminURL = api.base, api.ops
 	runNode(t, l, "admitter")
-	openSmall(t, l, "reused", 1)
+	openSmall(t, l, "reused", 2)
 	b := letIn(t, l, "reused").begin(t, "pm_card_visa", "A-1")
 	forget(t, l)
-	h := b.hold(t, "A-1")
+	h := b.hold(t, "A-2")
 	if h.status != http.StatusCreated || h.text("hold_id") == b.held {
-		t.Fatalf("the seat again: %d %s", h.status, h.body)
+		t.Fatalf("another seat: %d %s", h.status, h.body)
 	}
+	hold := h.text("hold_id")
 	for range 2 {
-		if a := b.checkout(t, h.text("hold_id"), "pm_card_visa", "k"); a.status != http.StatusUnprocessableEntity || a.text("code") != "idempotency_key_reused" {
+		if a := b.checkout(t, hold, "pm_card_visa", "k"); a.status != http.StatusUnprocessableEntity || a.text("code") != "idempotency_key_reused" {
 			t.Errorf("the key for another hold: %d %s", a.status, a.body)
 		}
+	}
+	runNode(t, l, "payworker")
+	runNode(t, l, "committer")
+	becomes(t, l, b.order, "confirmed")
+	a := b.checkout(t, hold, "pm_card_visa", "another")
+	if a.status != http.StatusAccepted {
+		t.Fatalf("another key for the hold: %d %s", a.status, a.body)
+	}
+	becomes(t, l, a.text("order_id"), "confirmed")
+	r := auditOf(t, l, decisionLimit)
+	mustBeClean(t, r)
+	if r.Orders != 2 || r.Captured != 2 {
+		t.Errorf("%d captured for %d orders", r.Captured, r.Orders)
 	}
 }
 
