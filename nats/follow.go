@@ -51,11 +51,7 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 			behind = false
 			caughtUp()
 		}
-	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		if ctx.Err() == nil {
-			c.log.Warn("follow", "stream", f.Stream, "error", err)
-		}
-	}))
+	}, jetstream.ConsumeErrHandler(c.warn(ctx, f.Stream)))
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", f.Stream, err)
 	}
@@ -65,6 +61,16 @@ func (c *Client) Follow(ctx context.Context, f events.Follow, caughtUp func(), e
 	one.Lock() // those that begin after it see that it has ended
 	defer one.Unlock()
 	return nil
+}
+
+// warn tells of what goes wrong while a stream is followed. That a connection is closed under a follower that was told to
+// end is no wrong.
+func (c *Client) warn(ctx context.Context, stream string) func(jetstream.ConsumeContext, error) {
+	return func(_ jetstream.ConsumeContext, err error) {
+		if ctx.Err() == nil {
+			c.log.Warn("follow", "stream", stream, "error", err)
+		}
+	}
 }
 
 // start says where a follower begins, and the last sequence of the stream at this moment. A consumer that is

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"onsale/events"
 	"onsale/internal/testenv"
@@ -283,39 +285,19 @@ func TestFollowEndsWhileTheServerIsAway(t *testing.T) {
 	}
 }
 
-// lastLine keeps the last line of a log.
-type lastLine struct{ atomic.Pointer[string] }
-
-func (l *lastLine) Write(line []byte) (int, error) {
-	said := string(line)
-	l.Store(&said)
-	return len(line), nil
-}
-
 func TestFollowEndsQuietly(t *testing.T) {
-	url := testenv.NATS(t)
-	var log lastLine
-	for range 100 {
-		c, err := Connect(Config{URL: url, Name: t.Name(), Log: slog.New(slog.NewTextHandler(&log, nil))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.EnsureStreams(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		publish(t, c, events.OrderSubject("gala", events.OrderConfirmed), "1", "{}")
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() {
-			ended <- c.Follow(ctx, events.Follow{Stream: events.Orders}, func() {}, func(events.Message) { cancel() })
-		}()
-		<-ctx.Done()
-		c.Close()
-		if err := <-ended; err != nil {
-			t.Fatal(err)
-		}
-		if said := log.Load(); said != nil {
-			t.Fatalf("it was told of the end that it was asked for: %s", *said)
-		}
+	t.Parallel()
+	var log strings.Builder
+	c := &Client{log: slog.New(slog.NewTextHandler(&log, nil))}
+	ctx, cancel := context.WithCancel(t.Context())
+	warn := c.warn(ctx, events.Orders)
+	warn(nil, jetstream.ErrConnectionClosed)
+	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "stream=ORDERS") {
+		t.Errorf("while it follows it said %q", said)
+	}
+	log.Reset()
+	cancel()
+	if warn(nil, jetstream.ErrConnectionClosed); log.Len() > 0 {
+		t.Errorf("after its end it said %q", &log)
 	}
 }
